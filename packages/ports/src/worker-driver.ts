@@ -1,0 +1,95 @@
+import type { WorkerTemplate } from '@muster/domain';
+import type { Subscription } from './message-bus.ts';
+
+/** Where a worker is to run, decided before its slot is journaled and never changed. */
+export interface Placement {
+  /** `process`: the host's id. `kubernetes`: absent, the cluster places it. */
+  readonly host?: string;
+}
+
+/** One worker to start. The slot is its name: creating it twice is creating it once. */
+export interface WorkerSpec {
+  readonly slot: string;
+  readonly shard: string;
+  readonly pool: string;
+  readonly template: WorkerTemplate;
+  readonly placement: Placement;
+  /** HMAC of the slot with the cluster's key (DESIGN 8); secret. */
+  readonly token: string;
+}
+
+/** What identifies the very worker that was started, and no later one of the same name. */
+export interface WorkerHandle {
+  readonly host?: string;
+  readonly pid?: number;
+  /** Start time as the host's kernel tells it. */
+  readonly startTime?: string;
+  readonly podUid?: string;
+}
+
+/** What a driver knows of one worker. */
+export interface WorkerStatus {
+  readonly slot: string;
+  readonly shard: string;
+  readonly handle: WorkerHandle;
+  readonly state: 'starting' | 'running' | 'exited' | 'unschedulable';
+  /** Why it exited or cannot start, in a few words: `exit 1`, `SIGKILL`, `ImagePullBackOff`. */
+  readonly reason?: string;
+  /** Since it was started, as the driver counts. */
+  readonly ageMs: number;
+}
+
+/** How many workers of a template fit; unknown, unbounded and 0 are three values. */
+export type Capacity =
+  | { readonly kind: 'unbounded' }
+  | { readonly kind: 'unknown'; readonly why: string }
+  | { readonly kind: 'bounded'; readonly max: number; readonly why: string };
+
+export type CreateOutcome =
+  /** It runs, or is being started; also when an earlier call started it. */
+  | { readonly kind: 'created'; readonly handle: WorkerHandle }
+  /** It was started before and has ended; it is never started again. */
+  | { readonly kind: 'exited'; readonly reason: string }
+  /** It cannot be started, now or (retryable false) ever. */
+  | { readonly kind: 'failed'; readonly reason: string; readonly retryable: boolean };
+
+/** Starts and stops workers. Idempotent, named by slot. Calls are independent and may run in parallel. */
+export interface WorkerDriver {
+  readonly name: string;
+  /** How many workers of this template fit in all, running ones included. */
+  capacity(template: WorkerTemplate): Capacity;
+  /**
+   * Chooses where the next worker goes; `assigned` is how many live slots each host has by the journal of the asker.
+   * Undefined: nowhere now.
+   */
+  place(template: WorkerTemplate, assigned: ReadonlyMap<string, number>): Placement | undefined;
+  /** @throws MusterError `driver-unavailable` (outcome unknown; call again) */
+  create(spec: WorkerSpec): Promise<CreateOutcome>;
+  /**
+   * Stops it: SIGTERM, `graceMs`, SIGKILL (or their like), and resolves when it is gone. Gone already is success.
+   * @throws MusterError `driver-unavailable` (outcome unknown; call again)
+   */
+  destroy(slot: string, handle: WorkerHandle, graceMs: number): Promise<void>;
+  /**
+   * Everything of this cluster that the driver knows to exist, read anew. `silentHosts` could not be asked: nothing is
+   * known of what is theirs.
+   * @throws MusterError `driver-unavailable`
+   */
+  list(): Promise<{ readonly workers: readonly WorkerStatus[]; readonly silentHosts: readonly string[] }>;
+  /** Calls back with each change it hears of; may miss some, `list` is the truth. */
+  watch(listener: (status: WorkerStatus) => void): Subscription;
+  /** Hosts or the like, for people to look at. */
+  describe(): readonly HostStatus[];
+  /** A host that will never come back: its workers count as gone. False where it is unknown or alive. */
+  forget(host: string): boolean;
+  close(): Promise<void>;
+}
+
+export interface HostStatus {
+  readonly host: string;
+  readonly isSilent: boolean;
+  readonly silentMs: number;
+  readonly memoryBudgetBytes: number;
+  readonly workers: number;
+  readonly pid: number;
+}

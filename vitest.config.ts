@@ -1,0 +1,30 @@
+import { defineConfig } from 'vitest/config';
+
+export default defineConfig({
+  test: {
+    projects: [
+      {
+        test: {
+          name: 'unit',
+          include: ['packages/*/src/**/*.test.ts', 'services/*/src/**/*.test.ts', 'test/tidy/**/*.test.ts'],
+          exclude: ['**/*.nats.test.ts', '**/*.process.test.ts', '**/node_modules/**'],
+        },
+      },
+      {
+        test: {
+          name: 'real',
+          include: [
+            'packages/*/src/**/*.nats.test.ts',
+            '{packages,services}/*/src/**/*.process.test.ts',
+            'test/{integration,end-to-end}/**/*.test.ts',
+          ],
+          exclude: ['**/node_modules/**'],
+          testTimeout: 120_000,
+          hookTimeout: 120_000,
+          maxWorkers: 1,
+          fileParallelism: false,
+        },
+      },
+    ],
+  },
+});
