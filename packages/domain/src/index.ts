@@ -1,1 +1,6 @@
 export type * from './pool-spec.ts';
+export * from './scaling/share.ts';
+export * from './scaling/sizing.ts';
+export * from './slot/slot-clock.ts';
+export * from './slot/slot-machine.ts';
+export * from './units.ts';

@@ -1,0 +1,34 @@
+import type { PoolSpec } from '../pool-spec.ts';
+import type { SlotEvent, SlotStateName } from './slot-machine.ts';
+
+/** The clock of one state of a slot: started on entering it, touched by nothing else. */
+export interface SlotClock {
+  readonly delayMs: number;
+  /** `internal` goes on through a takeover; `external` starts again, since another party could have answered. */
+  readonly clock: 'internal' | 'external';
+  readonly event: SlotEvent;
+}
+
+/** The worker has this long to confirm a reset, ms. */
+const RESET_MS = 10_000;
+
+/**
+ * The clock of a state by itself; undefined where none runs. A lease is not here: it runs through `activating` and
+ * `active`, and is renewed. Nor is an activation: it is a task with a time-out of the owner that sent it.
+ */
+export function slotClock(state: SlotStateName, spec: PoolSpec): SlotClock | undefined {
+  switch (state) {
+    case 'spawning':
+      return { delayMs: spec.spawnMs, clock: 'internal', event: { type: 'spawn.timed-out' } };
+    case 'reserved.parked':
+      return { delayMs: spec.parkedTtlMs, clock: 'internal', event: { type: 'parked.expired' } };
+    case 'reserved.resetting':
+      return { delayMs: RESET_MS, clock: 'external', event: { type: 'reset.failed', detail: `no answer within ${RESET_MS} ms` } };
+    case 'warm':
+    case 'reserved.activating':
+    case 'reserved.active':
+    case 'draining':
+    case 'reaped':
+      return undefined;
+  }
+}
