@@ -2,3 +2,4 @@ export * from './codec.ts';
 export * from './errors.ts';
 export * from './schemas.ts';
 export * from './subjects.ts';
+export * from './tokens.ts';
