@@ -1,0 +1,3 @@
+export { MusterClient, type MusterClientOptions, type ReserveOptions } from './client.ts';
+export { errorOf, MissError } from './errors.ts';
+export { type LostListener, Reservation } from './reservation.ts';
