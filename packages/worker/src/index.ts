@@ -1,0 +1,12 @@
+export { ActivationRefused } from './activation-refused.ts';
+export type { Held } from './command-judge.ts';
+export {
+  type ActivationContext,
+  type DrainContext,
+  WORKER_TIMINGS,
+  type WorkerHandlers,
+  type WorkerIdentity,
+  type WorkerOptions,
+  type WorkerTimings,
+} from './options.ts';
+export { startWorker, type Worker } from './worker.ts';
