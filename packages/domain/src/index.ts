@@ -5,3 +5,5 @@ export * from './shard-for-org.ts';
 export * from './slot/slot-clock.ts';
 export * from './slot/slot-machine.ts';
 export * from './units.ts';
+export * from './budgets.ts';
+export * from './fair-queue.ts';

@@ -1,0 +1,23 @@
+import { expect, test } from 'vitest';
+import { BUDGETS as b } from './budgets.ts';
+
+const rules: readonly (readonly [string, number, number])[] = [
+  ['a lease outlives a takeover and three tries to renew it', 3 * b.askMs + b.takeoverMs, b.leaseMs],
+  ['a renewal at a third leaves two more tries', b.leaseMs / 3 + 2 * b.askMs, b.leaseMs],
+  ['an ask outlives a takeover', 2 * b.takeoverMs, b.askMs],
+  ['a waiter that repeats stays, also when one repeat is lost', 2 * b.waiterRepeatMs, b.waiterLeavesMs],
+  ['a worker is silent only after three lost beats', 3 * b.beatMs, b.beatLostMs],
+  ['a legal spawn is not swept while it starts', b.createTimeoutMs, b.orphanAgeMs],
+  ['a create that has been given up is older than any that is on its way', 2 * b.createTimeoutMs, b.orphanAgeMs],
+  ['a spawn outlives its create', b.createTimeoutMs, b.spawnMs],
+  ['a stop lasts longer than its grace', b.stopGraceMs, b.stopHardMs],
+  ['one activation fits in the wait of its request', b.activationMs, b.waitMaxMs],
+  ['an orphan stops itself later than any takeover and any silence', b.beatLostMs + b.takeoverMs, b.orphanAfterMs],
+  ['misses are gathered for less than anybody notices', b.coalesceMs, b.tickMs],
+  ['a shared confirm delays a renewal less than its tries are apart', b.renewConfirmMs, b.askMs],
+  ['the hint of a miss is at most half a minute', b.retryHintMs, b.retryHintMaxMs],
+];
+
+test.each(rules)('%s', (_why, less, more) => {
+  expect(less).toBeLessThan(more);
+});

@@ -1,0 +1,38 @@
+/**
+ * Every deadline of Muster, ms: the one table (DESIGN 10). What must hold between them is in budgets.test.ts, with why;
+ * `spawn`, `activation`, `lease`, `parked` and `waitMax` are defaults of a pool's configuration.
+ */
+export const BUDGETS = {
+  /** From the decision to start a worker to its hello. */
+  spawnMs: 5 * 60_000,
+  activationMs: 10_000,
+  /** A driver's call to start one worker. */
+  createTimeoutMs: 30_000,
+  /** From SIGTERM to SIGKILL. */
+  stopGraceMs: 10_000,
+  /** A driver's call to stop one worker, its grace included. */
+  stopHardMs: 30_000,
+  leaseMs: 60_000,
+  parkedMs: 60_000,
+  /** A shard that is silent for so long is taken over (T). */
+  takeoverMs: 1_500,
+  askMs: 5_000,
+  retryHintMs: 1_000,
+  retryHintMaxMs: 30_000,
+  beatMs: 2_000,
+  /** A worker that is silent for so long is shown as unreachable. */
+  beatLostMs: 10_000,
+  waiterRepeatMs: 2_000,
+  waiterLeavesMs: 5_000,
+  waitMaxMs: 30_000,
+  tickMs: 5_000,
+  coalesceMs: 25,
+  sweepMs: 60_000,
+  /** A worker without a slot that is younger may have a slot that is on its way. */
+  orphanAgeMs: 2 * 60_000,
+  /** Renewals of one shard share a confirm for so long. */
+  renewConfirmMs: 250,
+  holdMs: 5 * 60_000,
+  /** A worker that nobody answers, and that serves nobody, stops itself after so long. */
+  orphanAfterMs: 10 * 60_000,
+} as const;
