@@ -72,15 +72,23 @@ export interface WorkerDriver {
   destroy(slot: string, handle: WorkerHandle, graceMs: number): Promise<void>;
   /**
    * Everything of this cluster that the driver knows to exist, read anew. `silentHosts` could not be asked: nothing is
-   * known of what is theirs.
+   * known of what is theirs. Where a driver has hosts, `hosts` are those whose workers are all in the list, or were
+   * forgotten: only of these, what is missing is gone; a host that is in neither was never heard of.
    * @throws MusterError `driver-unavailable`
    */
-  list(): Promise<{ readonly workers: readonly WorkerStatus[]; readonly silentHosts: readonly string[] }>;
+  list(): Promise<{
+    readonly workers: readonly WorkerStatus[];
+    readonly silentHosts: readonly string[];
+    readonly hosts?: readonly string[];
+  }>;
   /** Calls back with each change it hears of; may miss some, `list` is the truth. */
   watch(listener: (status: WorkerStatus) => void): Subscription;
   /** Hosts or the like, for people to look at. */
   describe(): readonly HostStatus[];
-  /** A host that will never come back: its workers count as gone. False where it is unknown or alive. */
+  /**
+   * A host that will never come back: its workers count as gone, also where this driver never heard of it (all replicas may
+   * have been restarted since). False where it is alive. One that beats again is known again.
+   */
   forget(host: string): boolean;
   close(): Promise<void>;
 }

@@ -136,6 +136,9 @@ export type RefResult =
 
 // --- the janitor's shard -------------------------------------------------------------------------------------------
 
+/** Names that a cut carries at the most, of each kind. */
+export const CUT_NAMES_MAX = 50;
+
 /** A cut (DESIGN 7.1): all numbers absolute, of one instant of acknowledged state, ordered by (epoch, seq, n). */
 export const cutSchema = z.strictObject({
   shard: z.string(),
@@ -155,6 +158,9 @@ export const cutSchema = z.strictObject({
   parked: z.number().int(),
   draining: z.number().int(),
   unreachable: z.number().int(),
+  /** For people to look at, at most `CUT_NAMES_MAX` each: silent slots, and waiters by org. */
+  silent: z.array(z.string()),
+  waitingOf: z.record(z.string(), z.number().int()),
   /** spawning + warm + reserved (parked included) + draining. */
   alive: z.number().int(),
   /** Slots that were started from open intents' numbers and failed are simply gone: the next cut asks again. */
@@ -287,8 +293,11 @@ export const hostCommandSchema = z.discriminatedUnion('type', [
     token: z.string(),
   }),
   z.object({ type: z.literal('destroy'), slot: idSchema(), handle: workerStatusSchema.shape.handle, graceMs: z.number().int() }),
-  /** What it has, `page` by page (from 0), so that an answer stays below the limit of a message. */
-  z.object({ type: z.literal('list'), page: z.number().int() }),
+  /**
+   * What it has, by slot, page by page, so that an answer stays below the limit of a message. `after` is the last slot of
+   * the page before: so no worker is left out that was there all the time.
+   */
+  z.object({ type: z.literal('list'), after: idSchema().optional() }),
 ]);
 export type HostCommand = z.infer<typeof hostCommandSchema>;
 export const hostAnswerSchema = z.union([

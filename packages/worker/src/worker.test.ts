@@ -265,7 +265,7 @@ describe('drain', () => {
     const { worker, clock } = world({ onDrain: () => new Promise(() => undefined) });
     void worker.drain('SIGTERM', 10_000);
     await clock.run(1_000);
-    expect(await Promise.race([worker.ended, 'draining'])).toBe('draining');
+    expect(await Promise.race([worker.ended, Promise.resolve('draining')])).toBe('draining');
     const ended = worker.drain('again', 2_000);
     await clock.resolve(ended);
     expect(clock.monotonicMs()).toBe(3_000);
