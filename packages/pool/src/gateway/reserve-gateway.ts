@@ -1,0 +1,183 @@
+// The public subjects of reserving (DESIGN 6.1), for anyone with a plain NATS client: any replica takes a request, checks
+// it, and asks the owner of its shard on the requester's behalf, again and again until the request is answered.
+import { BUDGETS, type ClusterConfig, shardForOrg } from '@muster/domain';
+import type { BusMessage, Clock, Random, ServiceEndpoint } from '@muster/ports';
+import {
+  cancelRequestSchema,
+  decodeAs,
+  type ErrorAnswer,
+  encode,
+  isMusterError,
+  LIMITS,
+  type Miss,
+  MusterError,
+  type PoolsAnswer,
+  parse,
+  poolSchema,
+  type RefResult,
+  type ReservationRef,
+  type ReserveAnswer,
+  reservationRefsSchema,
+  reserveRequestSchema,
+  type ShardCommand,
+  shardsOf,
+  subjects,
+  tryShardOf,
+} from '@muster/protocol';
+import type { Runtime } from '@muster/runtime';
+import type { PoolMeters } from '../meters.ts';
+
+export interface GatewayOptions {
+  readonly runtime: Runtime;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly meters: PoolMeters;
+  readonly cluster: string;
+  /** Pools and orgs in force; undefined before the first configuration is known. */
+  config(): ClusterConfig | undefined;
+  isStopping(): boolean;
+}
+
+export class ReserveGateway {
+  readonly #options: GatewayOptions;
+
+  constructor(options: GatewayOptions) {
+    this.#options = options;
+  }
+
+  endpoints(): readonly ServiceEndpoint[] {
+    return [
+      { name: 'reserve', subject: subjects.reserveAny(), handler: (message) => void answering(message, () => this.#reserve(message)) },
+      { name: 'renew', subject: subjects.renew(), handler: (message) => void answering(message, () => this.#refs(message, 'renew')) },
+      { name: 'release', subject: subjects.release(), handler: (message) => void answering(message, () => this.#refs(message, 'release')) },
+      { name: 'cancel', subject: subjects.cancel(), handler: (message) => void answering(message, () => this.#cancel(message)) },
+      { name: 'pools', subject: subjects.pools(), handler: (message) => void answering(message, async () => this.#pools()) },
+    ];
+  }
+
+  async #reserve(message: BusMessage): Promise<ReserveAnswer> {
+    const startedMs = this.#options.clock.monotonicMs();
+    const pool = parse(poolSchema, message.subject.split('.')[3] ?? '');
+    const request = decodeAs(reserveRequestSchema, message.data);
+    const spec = this.#options.config()?.pools[pool];
+    if (this.#options.isStopping()) return miss('shutting-down', BUDGETS.retryHintMs);
+    if (spec === undefined) return miss('pool-unknown', BUDGETS.retryHintMs);
+    const { org, waitMs = 0, ttlMs, activation } = request;
+    const body: Extract<ShardCommand, { type: 'reserve' }> = {
+      type: 'reserve',
+      org,
+      requestId: request.requestId ?? this.#options.random.id(20),
+      isIdGiven: request.requestId !== undefined,
+      waitMs: Math.min(waitMs, spec.waitMaxMs),
+      waitedMs: 0,
+      ...(ttlMs === undefined ? {} : { ttlMs }),
+      ...(activation === undefined ? {} : { activation }),
+    };
+    const answer = await this.#askUntilAnswered(shardForOrg(org, shardsOf(pool, spec.shards)), body, spec.activationMs);
+    const seconds = (this.#options.clock.monotonicMs() - startedMs) / 1_000;
+    if (answer.ok) this.#options.meters.reserved(pool, 'granted', answer.source, seconds);
+    else this.#options.meters.reserved(pool, 'miss' in answer ? answer.miss.reason : answer.error.code, 'none', seconds);
+    return answer;
+  }
+
+  /** A waiter is kept alive by repeating it; the first answer to any of its tries is its answer. */
+  #askUntilAnswered(shard: string, body: Extract<ShardCommand, { type: 'reserve' }>, activationMs: number): Promise<ReserveAnswer> {
+    const { clock, runtime } = this.#options;
+    const beganMs = clock.monotonicMs();
+    const timeoutMs = body.waitMs + activationMs + BUDGETS.askMs;
+    return new Promise((resolve, reject) => {
+      let isDone = false;
+      let open = 0;
+      const ask = (): void => {
+        if (isDone) return;
+        const passedMs = Math.round(clock.monotonicMs() - beganMs);
+        const waitedMs = Math.min(passedMs, LIMITS.waitMsMax);
+        open += 1;
+        runtime.ask(shard, { ...body, waitedMs }, { timeoutMs: Math.max(1, timeoutMs - passedMs), id: body.requestId }).then(
+          ({ value }) => {
+            isDone = true;
+            repeat?.cancel();
+            resolve(value as ReserveAnswer);
+          },
+          (error: unknown) => {
+            open -= 1;
+            if (open > 0 || isDone) return;
+            isDone = true;
+            repeat?.cancel();
+            reject(error);
+          },
+        );
+        repeat = passedMs + BUDGETS.waiterRepeatMs < body.waitMs ? clock.setTimer(BUDGETS.waiterRepeatMs, ask) : undefined;
+      };
+      let repeat: { cancel(): void } | undefined;
+      ask();
+    });
+  }
+
+  async #refs(message: BusMessage, type: 'renew' | 'release'): Promise<unknown> {
+    const parsed = decodeAs(reservationRefsSchema, message.data);
+    const refs: readonly ReservationRef[] = Array.isArray(parsed) ? parsed : [parsed];
+    const byShard = Map.groupBy(refs, (ref) => tryShardOf(ref.id) ?? '');
+    const results = new Map<ReservationRef, RefResult>();
+    await Promise.all(
+      [...byShard].map(async ([shard, own]) => {
+        if (this.#options.runtime.shadow(shard) === undefined) {
+          for (const ref of own) {
+            const error = { code: 'not-found', message: `${ref.id} is not a reservation of this cluster` };
+            results.set(ref, { id: ref.id, ok: false, error });
+          }
+          return;
+        }
+        const { value } = await this.#options.runtime.ask(shard, { type, reservations: own }, { timeoutMs: BUDGETS.askMs });
+        const answer = value as { ok: true; results: readonly RefResult[] } | ErrorAnswer;
+        own.forEach((ref, at) => {
+          const result = answer.ok ? answer.results[at] : { id: ref.id, ok: false as const, error: answer.error };
+          if (result !== undefined) results.set(ref, result);
+        });
+      }),
+    );
+    const inOrder = refs.map((ref) => results.get(ref));
+    const [only] = inOrder;
+    // One reference asked: one answer, so that a person reads `{ok: false, error}` at once.
+    if (!Array.isArray(parsed) && only !== undefined && !only.ok) return { ok: false, error: only.error };
+    return { ok: true, results: inOrder };
+  }
+
+  async #cancel(message: BusMessage): Promise<unknown> {
+    const { pool, org, requestId } = decodeAs(cancelRequestSchema, message.data);
+    const spec = this.#options.config()?.pools[pool];
+    if (spec === undefined) throw new MusterError('not-found', `there is no pool ${pool}`, { field: 'pool' });
+    const shard = shardForOrg(org, shardsOf(pool, spec.shards));
+    const { value } = await this.#options.runtime.ask(shard, { type: 'cancel', org, requestId }, { timeoutMs: BUDGETS.askMs });
+    return value;
+  }
+
+  #pools(): PoolsAnswer {
+    const pools = Object.values(this.#options.config()?.pools ?? {});
+    return {
+      ok: true,
+      cluster: this.#options.cluster,
+      pools: pools.map(({ name, shards }) => ({ pool: name, shards: shardsOf(name, shards) })),
+    };
+  }
+}
+
+function miss(reason: Miss['reason'], retryAfterMs: number): ReserveAnswer {
+  return { ok: false, miss: { reason, retryAfterMs } };
+}
+
+/** Runs `work` and answers with what it gives, or with its error in the words of the table. */
+export async function answering(message: BusMessage, work: () => Promise<unknown>): Promise<void> {
+  try {
+    message.respond(encode(await work()));
+  } catch (error) {
+    message.respond(encode(errorAnswer(error)));
+  }
+}
+
+/** A failure as data. */
+export function errorAnswer(error: unknown): ErrorAnswer {
+  if (!isMusterError(error)) return { ok: false, error: { code: 'internal', message: 'a defect; the log has the rest' } };
+  const { code, message, field } = error;
+  return { ok: false, error: { code, message, ...(field === undefined ? {} : { field }) } };
+}

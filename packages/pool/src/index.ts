@@ -1,0 +1,3 @@
+export { ClusterView, type SlotFilter } from './gateway/cluster-view.ts';
+export { type PoolNode, type PoolNodeOptions, startPools } from './pool-node.ts';
+export type { Secrets } from './shard/worker-link.ts';

@@ -1,0 +1,133 @@
+// One replica's part in all pools: defines the shards that the configuration in force wants, and serves the subjects.
+import type { ClusterConfig, PoolSpec } from '@muster/domain';
+import type { Clock, Logger, MessageBus, Metrics, Random, Subscription, WorkerDriver } from '@muster/ports';
+import { JANITOR_SHARD, shardsOf, subjects } from '@muster/protocol';
+import type { Runtime, Shadow } from '@muster/runtime';
+import pLimit from 'p-limit';
+import { AdminGateway } from './gateway/admin-gateway.ts';
+import { ClusterView } from './gateway/cluster-view.ts';
+import { ReserveGateway } from './gateway/reserve-gateway.ts';
+import { CutBoard } from './janitor/cut-board.ts';
+import { janitorShard } from './janitor/janitor-shard.ts';
+import { CONFIG_ID, type ConfigRecord, configKind } from './kinds.ts';
+import { PoolMeters } from './meters.ts';
+import { poolShard } from './shard/pool-shard.ts';
+import type { Secrets } from './shard/worker-link.ts';
+
+/** Workers that one replica starts at once (DESIGN 7.2). */
+const STARTS_AT_ONCE = 50;
+/** How often the gauges of slots and waiters are set anew, ms. */
+const SHOW_MS = 1_000;
+
+export interface PoolNodeOptions {
+  readonly runtime: Runtime;
+  readonly cluster: string;
+  readonly version: string;
+  readonly bus: MessageBus;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly logger: Logger;
+  readonly metrics: Metrics;
+  readonly secrets: Secrets;
+  /** By the driver name of the configuration. */
+  readonly drivers: ReadonlyMap<PoolSpec['driver'], WorkerDriver>;
+  /** What a new cluster begins with. */
+  readonly initialConfig: ClusterConfig;
+}
+
+/** The pools of one replica, as `startPools` gives them. */
+export interface PoolNode {
+  readonly view: ClusterView;
+  /** Refuses new reserves with `shutting-down`; those under way go on. */
+  stopTaking(): void;
+  /** Ends serving. The runtime is stopped by whoever started it. */
+  close(): void;
+}
+
+/** Runs the pools of a cluster on this replica: takes part in deciding, and answers on the public subjects. */
+export async function startPools(options: PoolNodeOptions): Promise<PoolNode> {
+  const { runtime, bus, clock, cluster, random, logger } = options;
+  const meters = new PoolMeters(options.metrics);
+  const startLimit = pLimit(STARTS_AT_ONCE);
+  const cuts = new CutBoard();
+  const drivers = [...options.drivers.values()];
+  const view = new ClusterView({ runtime, cluster, version: options.version, clock, cuts, drivers });
+  let isStopping = false;
+  let definedVersion = -1;
+
+  const janitor = janitorShard({ initialConfig: options.initialConfig, meters });
+  const define = ({ version, config, retired }: ConfigRecord): void => {
+    if (version === definedVersion) return;
+    definedVersion = version;
+    const specs = Object.values({ ...retired, ...config.pools });
+    const shards = specs.flatMap((spec) => {
+      const driver = options.drivers.get(spec.driver);
+      if (driver === undefined) {
+        logger.error({ pool: spec.name, driver: spec.driver }, 'this replica has no such driver: it takes no part in the pool');
+        return [];
+      }
+      return shardsOf(spec.name, spec.shards).map((shard, part) =>
+        poolShard({ shard, pool: spec.name, part, config, spec, driver, secrets: options.secrets, meters, startLimit }),
+      );
+    });
+    runtime.define([janitor, ...shards]);
+  };
+  const follow = (shadow: Shadow): void => {
+    const record = shadow.shard === JANITOR_SHARD ? shadow.get(configKind, CONFIG_ID)?.value : undefined;
+    if (record !== undefined) define(record);
+  };
+  runtime.define([janitor]);
+  const known = runtime.shadow(JANITOR_SHARD);
+  if (known !== undefined) follow(known);
+
+  const gateway = new ReserveGateway({
+    runtime,
+    clock,
+    random,
+    meters,
+    cluster,
+    config: () => view.config?.config,
+    isStopping: () => isStopping,
+  });
+  const admin = new AdminGateway({ runtime, view, drivers, cluster });
+  const endings: Subscription[] = [
+    runtime.onRecord(follow),
+    bus.subscribe(subjects.misses(), (message) => {
+      try {
+        cuts.accept(message);
+      } catch (error) {
+        logger.warn({ subject: message.subject, error: String(error) }, 'a cut cannot be read');
+      }
+    }),
+    await bus.serve({
+      name: 'muster',
+      version: options.version,
+      description: 'Keeps workers warm and hands one to a tenant',
+      endpoints: [...gateway.endpoints(), ...admin.endpoints()],
+    }),
+  ];
+  let showing = clock.setTimer(SHOW_MS, show);
+  function show(): void {
+    showing = clock.setTimer(SHOW_MS, show);
+    meters.show(
+      view.pools().pools.flatMap(({ pool, shards }) =>
+        shards.flatMap((shard) => {
+          const cut = runtime.isOwned(shard) ? cuts.get(shard) : undefined;
+          if (cut === undefined) return [];
+          const { warm, spawning, reserved, parked, draining } = cut;
+          return [{ pool, waiting: cut.waiting, states: { warm, spawning, reserved, parked, draining } }];
+        }),
+      ),
+    );
+  }
+  return {
+    view,
+    stopTaking() {
+      isStopping = true;
+    },
+    close() {
+      showing.cancel();
+      for (const ending of endings) ending.unsubscribe();
+    },
+  };
+}

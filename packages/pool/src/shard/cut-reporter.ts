@@ -1,0 +1,53 @@
+// Cuts of a shard for the janitor (DESIGN 7.1): absolute numbers of one instant of acknowledged state, sent when they
+// change, at once to a new janitor, and again and again so that none that is lost matters.
+import { BUDGETS } from '@muster/domain';
+import { type Cut, encode, subjects } from '@muster/protocol';
+import type { OwnedShard, Turn } from '@muster/runtime';
+
+export type CutNumbers = Omit<Cut, 'shard' | 'epoch' | 'seq' | 'n'>;
+
+const COALESCE_MS = 10;
+const BUSY_REPEAT_MS = 1_000;
+
+export class CutReporter {
+  readonly #shard: OwnedShard;
+  readonly #numbers: (turn: Turn) => CutNumbers;
+  #n = 0;
+  #isDue = false;
+  #janitorEpoch = -1;
+
+  constructor(shard: OwnedShard, numbers: (turn: Turn) => CutNumbers) {
+    this.#shard = shard;
+    this.#numbers = numbers;
+  }
+
+  open(): void {
+    this.changed();
+  }
+
+  /** Something that a cut says may have changed. */
+  changed(): void {
+    if (this.#isDue) return;
+    this.#isDue = true;
+    this.#shard.setTimer('cut', COALESCE_MS, 'internal', (turn) => this.#report(turn));
+  }
+
+  /** The janitor's journal has gone on; a new epoch of it knows nothing yet. */
+  janitor(turn: Turn, epoch: number): void {
+    if (epoch === this.#janitorEpoch) return;
+    this.#janitorEpoch = epoch;
+    this.#report(turn);
+  }
+
+  #report(turn: Turn): void {
+    this.#isDue = false;
+    const numbers = this.#numbers(turn);
+    const n = ++this.#n;
+    turn.afterCommit(({ seq, epoch }) => {
+      const cut: Cut = { shard: this.#shard.shard, epoch, seq, n, ...numbers };
+      this.#shard.bus.publish(subjects.miss(this.#shard.shard), encode(cut));
+    });
+    const isBusy = numbers.waiting > 0 || numbers.refused > 0 || numbers.spawning > 0 || numbers.breaker.isOpen;
+    this.#shard.setTimer('cut', isBusy ? BUSY_REPEAT_MS : BUDGETS.tickMs, 'internal', (later) => this.#report(later));
+  }
+}

@@ -1,0 +1,188 @@
+// Makes what runs agree with what the journal says, slot by slot and as a whole (level-based).
+//
+// Invariants:
+//   L1. A worker is started only for a slot that is durably `spawning`, and stopped only for one that is durably `draining`.
+//   L2. `worker.gone` is said only after the driver said that it is gone.
+//   L3. A worker without a slot is removed only past the age gate, after it was journaled what is removed, and never many
+//       at once.
+import { BUDGETS, type PoolSpec, type SlotEvent } from '@muster/domain';
+import type { Subscription, WorkerDriver, WorkerStatus } from '@muster/ports';
+import { MusterError } from '@muster/protocol';
+import type { OwnedShard, Turn } from '@muster/runtime';
+import type { LimitFunction } from 'p-limit';
+import { sweepKind } from '../kinds.ts';
+import type { Slot, SlotTable } from './slot-table.ts';
+import type { Secrets, WorkerLink } from './worker-link.ts';
+
+const START_RETRY = { attemptsMax: 8, firstDelayMs: 200, delayMaxMs: 5_000 } as const;
+/** A worker that cannot be stopped now is still there: it is tried for as long as the shard is owned. */
+const STOP_RETRY = { attemptsMax: Number.POSITIVE_INFINITY, firstDelayMs: 500, delayMaxMs: 15_000 } as const;
+const SWEEP_RETRY = { attemptsMax: 1, firstDelayMs: 1_000, delayMaxMs: 1_000 } as const;
+const FIRST_SWEEP_MS = 2_000;
+/** While somebody is silent the driver is asked this often whether it still runs. */
+const SILENT_SWEEP_MS = 5_000;
+
+export class Reconciler {
+  readonly #shard: OwnedShard;
+  readonly #slots: SlotTable;
+  readonly #link: WorkerLink;
+  readonly #driver: WorkerDriver;
+  readonly #secrets: Secrets;
+  readonly #spec: () => PoolSpec;
+  readonly #startLimit: LimitFunction;
+  readonly #starting = new Map<string, Promise<unknown>>();
+  readonly #changed: (turn: Turn, id: string, event: SlotEvent) => void;
+  #watching: Subscription | undefined;
+
+  constructor(options: {
+    readonly shard: OwnedShard;
+    readonly slots: SlotTable;
+    readonly link: WorkerLink;
+    readonly driver: WorkerDriver;
+    readonly secrets: Secrets;
+    /** Shared by all shards of this replica (DESIGN 7.2). */
+    readonly startLimit: LimitFunction;
+    spec(): PoolSpec;
+    changed(turn: Turn, id: string, event: SlotEvent): void;
+  }) {
+    this.#shard = options.shard;
+    this.#slots = options.slots;
+    this.#link = options.link;
+    this.#driver = options.driver;
+    this.#secrets = options.secrets;
+    this.#startLimit = options.startLimit;
+    this.#spec = () => options.spec();
+    this.#changed = (turn, id, event) => options.changed(turn, id, event);
+  }
+
+  open(): void {
+    this.#watching = this.#driver.watch((status) => {
+      if (status.shard === this.#shard.shard && status.state === 'exited') this.#shard.turn((turn) => this.#exited(turn, status));
+    });
+    this.#arm(FIRST_SWEEP_MS);
+  }
+
+  close(): void {
+    this.#watching?.unsubscribe();
+  }
+
+  /** Makes sure that a `spawning` slot's worker is being started. */
+  start(slot: Slot): void {
+    const { template, templateHash, name } = this.#spec();
+    if (slot.templateHash !== templateHash) {
+      // The template that it was decided with is gone; what it would start is not what its record says.
+      return this.#shard.turn((turn) => this.#changed(turn, slot.id, { type: 'drain.ordered', reason: 'old-template' }));
+    }
+    const placement = slot.host === null ? {} : { host: slot.host };
+    const token = this.#secrets.slotToken(slot.id);
+    this.#shard.task({
+      name: `start:${slot.id}`,
+      retry: START_RETRY,
+      run: async () => {
+        const creating = this.#startLimit(() =>
+          this.#driver.create({ slot: slot.id, shard: slot.shard, pool: name, template, placement, token }),
+        );
+        this.#starting.set(slot.id, creating);
+        try {
+          const outcome = await creating;
+          if (outcome.kind === 'failed' && outcome.retryable) throw new MusterError('driver-unavailable', outcome.reason);
+          return outcome;
+        } finally {
+          this.#starting.delete(slot.id);
+        }
+      },
+      done: (turn, outcome) => {
+        if (outcome.kind === 'created') this.#changed(turn, slot.id, { type: 'worker.created', handle: outcome.handle });
+        else this.#changed(turn, slot.id, { type: 'spawn.failed', detail: outcome.reason });
+      },
+      failed: (turn, error) => this.#changed(turn, slot.id, { type: 'spawn.failed', detail: String(error) }),
+    });
+  }
+
+  /** Makes sure that a `draining` slot's worker goes, whatever it takes. */
+  stop(slot: Slot): void {
+    this.#shard.task({
+      name: `stop:${slot.id}`,
+      retry: STOP_RETRY,
+      run: async () => {
+        // A create that is on its way must have ended, or it could come after the stop.
+        await this.#starting.get(slot.id)?.catch(() => undefined);
+        await this.#driver.destroy(slot.id, slot.handle ?? (slot.host === null ? {} : { host: slot.host }), BUDGETS.stopGraceMs);
+      },
+      done: (turn) => {
+        this.#link.forget(slot.id);
+        this.#changed(turn, slot.id, { type: 'worker.gone' });
+      },
+      failed: (_turn, error) => this.#shard.logger.error({ slot: slot.id, error: String(error) }, 'a worker could not be stopped'),
+    });
+  }
+
+  #arm(delayMs: number): void {
+    this.#shard.setTimer('sweep', delayMs, 'internal', () => this.#sweep());
+  }
+
+  #sweep(): void {
+    this.#shard.task({
+      name: 'sweep',
+      retry: SWEEP_RETRY,
+      run: () => this.#driver.list(),
+      done: (turn, listed) => {
+        this.#compare(turn, listed.workers, new Set(listed.silentHosts));
+        this.#arm(this.#slots.silent.size > 0 ? SILENT_SWEEP_MS : BUDGETS.sweepMs);
+      },
+      failed: (_turn, error) => {
+        this.#shard.logger.warn({ error: String(error) }, 'the driver could not list its workers');
+        this.#arm(SILENT_SWEEP_MS);
+      },
+    });
+  }
+
+  #compare(turn: Turn, workers: readonly WorkerStatus[], silentHosts: ReadonlySet<string>): void {
+    const listed = new Map(workers.filter((worker) => worker.shard === this.#shard.shard).map((worker) => [worker.slot, worker]));
+    for (const slot of [...this.#slots.all(turn)]) {
+      const status = listed.get(slot.id);
+      if (status?.state === 'exited') this.#exited(turn, status);
+      const isKnown = slot.host === null || !silentHosts.has(slot.host);
+      if (status !== undefined || !isKnown || slot.state === 'draining') continue;
+      if (slot.state === 'spawning') this.start(slot);
+      // Not listed, and not heard of either: both have to say so before a tenant loses its worker.
+      else if (this.#slots.silent.has(slot.id))
+        this.#changed(turn, slot.id, { type: 'worker.lost', detail: 'the driver does not know it any more' });
+    }
+    const orphans = [...listed.values()].filter(
+      (worker) => worker.state !== 'exited' && worker.ageMs > BUDGETS.orphanAgeMs && this.#slots.get(turn, worker.slot) === undefined,
+    );
+    this.#remove(turn, orphans);
+  }
+
+  #remove(turn: Turn, orphans: readonly WorkerStatus[]): void {
+    if (orphans.length === 0) return;
+    const most = Math.max(3, Math.floor(this.#slots.alive * 0.1));
+    if (orphans.length > most) {
+      this.#shard.logger.error({ orphans: orphans.length, most }, 'too many workers have no slot: none is removed');
+      return;
+    }
+    for (const { slot, handle } of orphans) turn.put(sweepKind, slot, { handle });
+    turn.afterCommit(() => {
+      for (const { slot, handle } of orphans) {
+        this.#shard.logger.warn({ slot, handle }, 'a worker without a slot is removed');
+        this.#shard.task({
+          name: `sweep:${slot}`,
+          retry: SWEEP_RETRY,
+          run: () => this.#driver.destroy(slot, handle, BUDGETS.stopGraceMs),
+          done: (later) => later.delete(sweepKind, slot),
+          failed: (_later, error) =>
+            this.#shard.logger.warn({ slot, error: String(error) }, 'a worker without a slot could not be removed'),
+        });
+      }
+    });
+  }
+
+  #exited(turn: Turn, status: WorkerStatus): void {
+    const slot = this.#slots.get(turn, status.slot);
+    if (slot === undefined || slot.state === 'draining') return;
+    const { pid } = status.handle;
+    if (slot.handle?.pid !== undefined && pid !== undefined && slot.handle.pid !== pid) return;
+    this.#changed(turn, slot.id, { type: 'worker.lost', detail: status.reason ?? 'exited' });
+  }
+}

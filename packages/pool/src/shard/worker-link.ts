@@ -1,0 +1,230 @@
+// What the owner of a shard and its workers say to each other (DESIGN 8).
+//
+// Owns: hellos, beats and the silence of workers; commands to them. Decides nothing by itself: what it hears becomes an
+// event of the slot.
+// Invariants:
+//   W1. The first instance of a slot that says hello is journaled; every other one is told to stop.
+//   W2. A hello is answered with a welcome only after the record behind it is acknowledged.
+//   W3. Silence is counted in executed ticks, and by itself ends no reservation.
+import { BUDGETS } from '@muster/domain';
+import type { BusMessage } from '@muster/ports';
+import {
+  decode,
+  decodeAs,
+  encode,
+  type HelloAnswer,
+  isMusterError,
+  isSameToken,
+  parse,
+  subjects,
+  type WorkerAnswer,
+  type WorkerBeat,
+  type WorkerCommand,
+  workerAnswerSchema,
+  workerBeatSchema,
+} from '@muster/protocol';
+import type { OwnedShard, Turn } from '@muster/runtime';
+import type { ReserveDesk } from './reserve-desk.ts';
+import type { Slot, SlotTable } from './slot-table.ts';
+
+/** Beats of one shard's workers a second, at most (DESIGN 8). */
+const BEATS_PER_SECOND_MAX = 500;
+const TICK_MS = 1_000;
+/** More than this share of a shard silent at once is taken for a fault of the link: nothing is removed. */
+const SILENT_SHARE_MAX = 0.2;
+/** Silent warm slots replaced a tick. */
+const SILENT_REPLACED_PER_TICK = 1;
+
+export interface Secrets {
+  slotToken(slot: string): string;
+  reservationToken(reservation: string, slot: string, epoch: number): string;
+}
+
+export class WorkerLink {
+  readonly #shard: OwnedShard;
+  readonly #slots: SlotTable;
+  readonly #desk: ReserveDesk;
+  readonly #secrets: Secrets;
+  readonly #activationMs: () => number;
+  /** Executed ticks since the last sign of life. */
+  readonly #quietTicks = new Map<string, number>();
+  #isAlarmed = false;
+
+  constructor(shard: OwnedShard, slots: SlotTable, desk: ReserveDesk, secrets: Secrets, activationMs: () => number) {
+    this.#shard = shard;
+    this.#slots = slots;
+    this.#desk = desk;
+    this.#secrets = secrets;
+    this.#activationMs = activationMs;
+    desk.onActivate((id) => this.activate(id));
+  }
+
+  open(): void {
+    this.#shard.subscribe(subjects.workerHellos(this.#shard.shard), (message) => this.#hear(message, true));
+    this.#shard.subscribe(subjects.workerBeats(this.#shard.shard), (message) => this.#hear(message, false));
+    this.#shard.setTimer('silence', TICK_MS, 'external', (turn) => this.#tick(turn));
+  }
+
+  /** Not heard of since this many ticks of a second; 0 for one that was heard of in this one. */
+  quietMs(id: string): number {
+    return (this.#quietTicks.get(id) ?? 0) * TICK_MS;
+  }
+
+  /** Tells a slot's worker whose it is; called after the grant is committed. */
+  activate(id: string): void {
+    this.#shard.turn((turn) => {
+      const slot = this.#slots.get(turn, id);
+      if (slot === undefined || slot.state !== 'reserved.activating' || slot.reservation === null || slot.org === null) return;
+      const activation = this.#desk.activationOf(id);
+      if (activation === undefined) return this.#askStatus(slot);
+      const { epoch, reservation, org } = slot;
+      this.#command(slot, {
+        type: 'activate',
+        ...this.#head(slot),
+        reservation: reservation.id,
+        org,
+        pool: slot.pool,
+        token: this.#secrets.reservationToken(reservation.id, id, epoch),
+        activation,
+      }).then((answer) => {
+        const kind = answer.ok ? 'activated' : answer.cause === 'request' ? 'refused-request' : 'refused-worker';
+        this.#desk.activated(id, epoch, { kind, detail: answer.ok ? '' : answer.message });
+      });
+    });
+  }
+
+  /** The reservation is over and the slot is parked: closes its epoch at the worker. A lost one is made up for by the next activation's higher epoch. */
+  release(slot: Slot): void {
+    void this.#command(slot, { type: 'release', ...this.#head(slot), reservation: `${slot.id}_${slot.epoch}` });
+  }
+
+  /** Wants the worker to forget its org; what it says becomes an event. */
+  reset(slot: Slot): void {
+    void this.#command(slot, { type: 'reset', ...this.#head(slot), reservation: `${slot.id}_${slot.epoch}` }).then((answer) => {
+      this.#shard.turn((turn) => {
+        const now = this.#slots.get(turn, slot.id);
+        if (now === undefined || now.state !== 'reserved.resetting' || now.epoch !== slot.epoch) return;
+        this.#slots.change(turn, slot.id, answer.ok ? { type: 'worker.reset' } : { type: 'reset.failed', detail: answer.message });
+      });
+    });
+  }
+
+  /** Asks the worker to finish and go; the driver's stop follows. */
+  drain(slot: Slot, graceMs: number): Promise<WorkerAnswer> {
+    return this.#command(slot, { type: 'drain', ...this.#head(slot), reservation: `${slot.id}_${slot.epoch}`, graceMs });
+  }
+
+  forget(id: string): void {
+    this.#quietTicks.delete(id);
+  }
+
+  #head(slot: Slot) {
+    return { slot: slot.id, instance: slot.instance ?? '', epoch: slot.epoch } as const;
+  }
+
+  /** Never rejects: what is not an answer is a failure of the worker. */
+  async #command(slot: Slot, command: WorkerCommand): Promise<WorkerAnswer> {
+    if (slot.instance === null) return { ok: false, cause: 'worker', message: 'the worker has not said hello' };
+    try {
+      const subject = subjects.workerCommand(slot.shard, slot.id, slot.instance);
+      const reply = await this.#shard.bus.request(subject, encode(command), { timeoutMs: this.#activationMs() });
+      return parse(workerAnswerSchema, decode(reply.data));
+    } catch (error) {
+      const message = isMusterError(error, 'timeout') ? `no answer within ${this.#activationMs()} ms` : String(error);
+      return { ok: false, cause: 'worker', message };
+    }
+  }
+
+  /** After a takeover nobody here knows how far an activation had come: the worker does. */
+  #askStatus(slot: Slot): void {
+    void this.#command(slot, { type: 'status', ...this.#head(slot), reservation: `${slot.id}_${slot.epoch}` }).then((answer) => {
+      if (answer.ok && answer.beat !== undefined) this.#shard.turn((turn) => this.#noteActive(turn, slot.id, answer.beat));
+    });
+  }
+
+  #noteActive(turn: Turn, id: string, beat: WorkerBeat | undefined): void {
+    const slot = this.#slots.get(turn, id);
+    if (slot?.state !== 'reserved.activating' || beat?.state !== 'active' || beat.reservation !== slot.reservation?.id) return;
+    this.#desk.activated(id, slot.epoch, { kind: 'activated', detail: '' });
+  }
+
+  #hear(message: BusMessage, isHello: boolean): void {
+    const id = message.subject.split('.')[4] ?? '';
+    let beat: WorkerBeat;
+    try {
+      beat = decodeAs(workerBeatSchema, message.data);
+    } catch (error) {
+      this.#shard.logger.warn({ slot: id, error: String(error) }, 'a worker said something that cannot be read');
+      return;
+    }
+    if (!isSameToken(beat.token, this.#secrets.slotToken(id))) {
+      this.#shard.logger.warn({ slot: id }, 'a worker spoke with a wrong token');
+      return this.#reply(message, { type: 'stop', reason: 'the token is not the one of this slot' });
+    }
+    // Most beats say nothing new: they cost no turn.
+    if (!isHello && this.#quietTicks.has(id) && beat.state !== 'active') return this.#alive(id);
+    this.#shard.turn((turn) => this.#heard(turn, id, beat, isHello ? message : undefined));
+  }
+
+  #heard(turn: Turn, id: string, beat: WorkerBeat, hello: BusMessage | undefined): void {
+    const slot = this.#slots.get(turn, id);
+    if (slot === undefined) return this.#stop(turn, hello, 'there is no such slot');
+    if (slot.state === 'draining') return this.#stop(turn, hello, 'the slot is draining');
+    if (slot.instance !== null && slot.instance !== beat.instance) return this.#stop(turn, hello, 'another instance has the slot');
+    this.#alive(id);
+    if (slot.state === 'spawning') {
+      this.#slots.change(turn, id, { type: 'worker.ready', instance: beat.instance, endpoint: beat.endpoint });
+    } else {
+      this.#noteActive(turn, id, beat);
+    }
+    if (hello !== undefined) turn.afterCommit(() => this.#reply(hello, { type: 'welcome', beatMs: this.#beatMs() }));
+  }
+
+  /** Every answer that states something waits for an append, this one too. */
+  #stop(turn: Turn, hello: BusMessage | undefined, reason: string): void {
+    if (hello !== undefined) turn.afterCommit(() => this.#reply(hello, { type: 'stop', reason }));
+  }
+
+  #reply(message: BusMessage, answer: HelloAnswer): void {
+    if (message.expectsReply) message.respond(encode(answer));
+  }
+
+  #beatMs(): number {
+    return Math.max(BUDGETS.beatMs, Math.ceil((this.#slots.alive / BEATS_PER_SECOND_MAX) * 1_000));
+  }
+
+  #alive(id: string): void {
+    this.#quietTicks.set(id, 0);
+    this.#slots.silent.delete(id);
+  }
+
+  #tick(turn: Turn): void {
+    this.#shard.setTimer('silence', TICK_MS, 'external', (next) => this.#tick(next));
+    const lostMs = Math.max(BUDGETS.beatLostMs, this.#beatMs() * 3);
+    for (const slot of this.#slots.all(turn)) {
+      if (slot.state === 'spawning' || slot.state === 'draining') continue;
+      const ticks = (this.#quietTicks.get(slot.id) ?? 0) + 1;
+      this.#quietTicks.set(slot.id, ticks);
+      if (ticks * TICK_MS >= lostMs && !this.#slots.silent.has(slot.id)) {
+        this.#slots.silent.add(slot.id);
+        this.#shard.logger.warn({ slot: slot.id, org: slot.org, silentMs: ticks * TICK_MS }, 'a worker has fallen silent');
+      }
+    }
+    const { silent } = this.#slots;
+    if (silent.size === 0) return void (this.#isAlarmed = false);
+    if (silent.size > Math.max(1, this.#slots.alive * SILENT_SHARE_MAX)) {
+      if (!this.#isAlarmed) {
+        this.#shard.logger.error({ silent: silent.size, alive: this.#slots.alive }, 'too many workers are silent at once: none is removed');
+      }
+      this.#isAlarmed = true;
+      return;
+    }
+    let replaced = 0;
+    for (const id of silent) {
+      if (replaced >= SILENT_REPLACED_PER_TICK) break;
+      if (this.#slots.get(turn, id)?.state !== 'warm') continue;
+      replaced += 1;
+      this.#slots.change(turn, id, { type: 'drain.ordered', reason: 'silent' });
+    }
+  }
+}
