@@ -1,5 +1,7 @@
 export { ActivationRefused } from './activation-refused.ts';
 export type { Held } from './command-judge.ts';
+export { type WorkerEnvironment, workerIdentityFromEnv } from './config.ts';
+export { type ConnectWorkerOptions, connectWorker } from './connect-worker.ts';
 export {
   type ActivationContext,
   type DrainContext,

@@ -1,0 +1,23 @@
+import { describe, expect, it } from 'vitest';
+import { workerIdentityFromEnv } from './config.ts';
+
+const ENV = {
+  MUSTER_NATS_URL: 'nats://a:4222,nats://b:4222',
+  MUSTER_CLUSTER: 'demo',
+  MUSTER_SLOT: 'duckdb-a1',
+  MUSTER_SHARD: 'duckdb',
+  MUSTER_TOKEN: 't',
+};
+
+describe('workerIdentityFromEnv', () => {
+  it('reads who the worker is and where NATS is', () => {
+    expect(workerIdentityFromEnv(ENV)).toEqual({
+      servers: ['nats://a:4222', 'nats://b:4222'],
+      identity: { cluster: 'demo', slot: 'duckdb-a1', shard: 'duckdb', token: 't' },
+    });
+  });
+
+  it.each(Object.keys(ENV))('says that %s is missing', (name) => {
+    expect(() => workerIdentityFromEnv({ ...ENV, [name]: '' })).toThrow(expect.objectContaining({ code: 'bad-request', field: name }));
+  });
+});
