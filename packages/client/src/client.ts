@@ -42,6 +42,8 @@ export interface MusterClientOptions {
   readonly clock: Clock;
   readonly random: Random;
   readonly logger: Logger;
+  /** Called by `close` when nothing is under way any more; absent: the bus stays open. */
+  readonly closeLink?: () => Promise<void>;
 }
 
 /** Reserves, renews and releases workers of a Muster cluster. One for each process is enough. */
@@ -54,14 +56,16 @@ export class MusterClient implements AsyncDisposable {
   readonly #pools: PoolDirectory;
   readonly #renewals: Renewals;
   readonly #cancels = new Set<Promise<void>>();
+  readonly #closeLink: (() => Promise<void>) | undefined;
   #isClosed = false;
 
-  /** Takes the bus as it is, and leaves it open at `close`. */
+  /** For a bus that is there already; `connect` makes one. */
   constructor(options: MusterClientOptions) {
     this.bus = options.bus;
     this.#clock = options.clock;
     this.#random = options.random;
     this.#logger = options.logger;
+    this.#closeLink = options.closeLink;
     this.#link = new ShardLink(options);
     this.#pools = new PoolDirectory(options);
     this.#renewals = new Renewals(this.#link, options.clock, options.logger);
@@ -130,11 +134,12 @@ export class MusterClient implements AsyncDisposable {
       throw errorOf(result.error);
   }
 
-  /** Stops renewing. What is still reserved ends by its lease; a bus that was given stays open. */
+  /** Stops renewing, and closes the link that `connect` made. What is still reserved ends by its lease. */
   async close(): Promise<void> {
     this.#isClosed = true;
     this.#renewals.close();
     await Promise.all(this.#cancels);
+    await this.#closeLink?.();
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
