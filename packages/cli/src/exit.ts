@@ -1,0 +1,51 @@
+import { isMusterError, MusterError } from '@muster/protocol';
+
+/** What the command ends with; docs/reference/cli.md lists them. */
+export const EXIT = { ok: 0, failure: 1, usage: 2, miss: 3 } as const;
+
+/** A command that could not do what it was asked, in one line, with what to try. */
+export class CliError extends Error {
+  readonly code: string;
+  readonly hint: string | undefined;
+  readonly exitCode: number;
+  readonly field: string | undefined;
+
+  constructor(
+    code: string,
+    message: string,
+    options: { readonly hint?: string; readonly exitCode?: number; readonly field?: string | undefined; readonly cause?: unknown } = {},
+  ) {
+    super(message, options.cause === undefined ? undefined : { cause: options.cause });
+    this.name = 'CliError';
+    this.code = code;
+    this.hint = options.hint;
+    this.exitCode = options.exitCode ?? EXIT.failure;
+    this.field = options.field;
+  }
+}
+
+/** Any error as one that can be shown. */
+export function cliErrorOf(error: unknown): CliError {
+  if (error instanceof CliError) return error;
+  if (isMusterError(error)) return new CliError(error.code, error.message, { ...hintFor(error), field: error.field, cause: error });
+  const message = error instanceof Error ? error.message : String(error);
+  return new CliError('internal', message.split('\n')[0] ?? message, { cause: error });
+}
+
+function hintFor(error: MusterError): { readonly hint?: string; readonly exitCode?: number } {
+  switch (error.code) {
+    case 'no-responders':
+      return { hint: "is a replica running? 'muster up' starts a cluster" };
+    case 'disconnected':
+      return { hint: "is NATS running there? 'muster up' starts a cluster; --nats names another" };
+    case 'timeout':
+      return { hint: "try again; 'muster status' shows the replicas and the shards" };
+    case 'bad-request':
+    case 'payload-too-large':
+      return { exitCode: EXIT.usage };
+    case 'ended':
+      return { hint: 'ask with a new request id' };
+    default:
+      return {};
+  }
+}
