@@ -26,7 +26,7 @@ class SystemTimer implements Timer {
   constructor(delayMs: number, fire: () => void) {
     this.#dueMs = performance.now() + delayMs;
     this.#fire = fire;
-    this.#handle = setTimeout(this.#onDue, Math.min(delayMs, DELAY_MS_MAX));
+    this.#handle = setTimeout(this.#onDue, Math.max(0, Math.min(delayMs, DELAY_MS_MAX)));
   }
 
   cancel(): void {

@@ -1,0 +1,112 @@
+import type { Clock, Logger, MessageBus, Random } from '@muster/ports';
+import { MusterError } from '@muster/protocol';
+import { connect, credsAuthenticator, type NodeConnectionOptions } from '@nats-io/transport-node';
+import { type ClusterStore, type ClusterStoreOptions, openClusterStore } from './cluster-store.ts';
+import { NatsLink } from './nats-link.ts';
+import { NatsMessageBus } from './nats-message-bus.ts';
+
+/** How this process proves who it is; without, it does not. */
+export type NatsCredentials =
+  | { readonly kind: 'token'; readonly token: string }
+  | { readonly kind: 'user'; readonly user: string; readonly password: string }
+  /** The contents of a `.creds` file. */
+  | { readonly kind: 'creds'; readonly contents: string };
+
+export interface NatsOptions {
+  /** Addresses: `nats://host:4222`; a user and password in the first one count where `credentials` is left out. */
+  readonly servers: readonly string[];
+  /** Shown by the server (`nats server list connections`). */
+  readonly name: string;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly logger: Logger;
+  readonly credentials?: NatsCredentials;
+  readonly tls?: { readonly caFile?: string; readonly certFile?: string; readonly keyFile?: string };
+  /** Where this user may subscribe its inboxes. Default `_INBOX`. */
+  readonly inboxPrefix?: string;
+  /** Dial until a server answers, instead of failing when none does. Default false. */
+  readonly waitOnFirstConnect?: boolean;
+}
+
+/** One connection, and what runs over it. */
+export interface NatsConnected {
+  readonly bus: MessageBus;
+  /**
+   * Checks that the server and the cluster's stream can give what the guarantees need, making what is missing.
+   * @throws MusterError `unsafe-server`, `journal-unavailable`
+   */
+  openClusterStore(options: ClusterStoreOptions): Promise<ClusterStore>;
+  /** Sends what was published, as far as the link is up, and closes. */
+  close(): Promise<void>;
+}
+
+const DIAL_TIMEOUT_MS = 5000;
+/** Together with two unanswered pings: a dead link is noticed in 10 to 15 s. */
+const PING_MS = 5000;
+const REDIAL_MIN_MS = 100;
+const REDIAL_SPREAD_MS = 200;
+
+/**
+ * Connects to NATS. The connection is kept for good: it dials again until it is closed, and buffers nothing meanwhile.
+ * @throws MusterError `disconnected` where no server answers, `unauthorized`, `bad-request` for an address that is none
+ */
+export async function connectNats(options: NatsOptions): Promise<NatsConnected> {
+  const { clock, random, logger, inboxPrefix } = options;
+  const addresses = options.servers.map(readAddress);
+  const credentials = options.credentials ?? addresses[0]?.credentials;
+  const settings: NodeConnectionOptions = {
+    servers: addresses.map(({ server }) => server),
+    name: options.name,
+    timeout: DIAL_TIMEOUT_MS,
+    noAsyncTraces: true,
+    pingInterval: PING_MS,
+    maxReconnectAttempts: -1,
+    ignoreAuthErrorAbort: true,
+    reconnectDelayHandler: () => REDIAL_MIN_MS + random.next() * REDIAL_SPREAD_MS,
+    waitOnFirstConnect: options.waitOnFirstConnect ?? false,
+    ...(inboxPrefix === undefined ? {} : { inboxPrefix }),
+    ...(options.tls === undefined ? {} : { tls: options.tls }),
+    ...toSettings(credentials),
+  };
+  try {
+    const connection = await connect(settings);
+    const link = new NatsLink(connection, { clock, random, logger, ...(inboxPrefix === undefined ? {} : { inboxPrefix }) });
+    return {
+      bus: new NatsMessageBus(link),
+      openClusterStore: (storeOptions) => openClusterStore(link, storeOptions),
+      close: () => link.close(),
+    };
+  } catch (cause) {
+    const said = cause instanceof Error ? cause.message : String(cause);
+    const isRefused = cause instanceof Error && /authorization|authentication/i.test(`${cause.name} ${said}`);
+    const where = addresses.map(({ server }) => server).join(', ');
+    throw new MusterError(isRefused ? 'unauthorized' : 'disconnected', `NATS at ${where}: ${said}`, { cause });
+  }
+}
+
+function readAddress(address: string): { readonly server: string; readonly credentials: NatsCredentials | undefined } {
+  let url: URL;
+  try {
+    url = new URL(address.includes('://') ? address : `nats://${address}`);
+  } catch (cause) {
+    throw new MusterError('bad-request', `nats.servers: ${JSON.stringify(address)} is not an address`, { field: 'nats.servers', cause });
+  }
+  const server = `${url.protocol}//${url.hostname}:${url.port === '' ? '4222' : url.port}`;
+  if (url.username === '') return { server, credentials: undefined };
+  const user = decodeURIComponent(url.username);
+  const password = decodeURIComponent(url.password);
+  return { server, credentials: password === '' ? { kind: 'token', token: user } : { kind: 'user', user, password } };
+}
+
+function toSettings(credentials: NatsCredentials | undefined): NodeConnectionOptions {
+  switch (credentials?.kind) {
+    case undefined:
+      return {};
+    case 'token':
+      return { token: credentials.token };
+    case 'user':
+      return { user: credentials.user, pass: credentials.password };
+    case 'creds':
+      return { authenticator: credsAuthenticator(new TextEncoder().encode(credentials.contents)) };
+  }
+}

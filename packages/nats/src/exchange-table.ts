@@ -1,0 +1,97 @@
+// Requests under way on one link.
+//
+// Owns: the inbox that answers come to, and who waits for which. One subscription serves all requests of the process.
+//   X1. Every exchange settles exactly once: answered, nobody there, timed out, or the link broke.
+//   X2. One timer for all of them, for the earliest deadline; a deadline is met up to SWEEP_MS late, never early.
+// Why not the client's own `request`: it does not notice a broken link, and costs a timer and two promises a call.
+import type { Clock, Timer } from '@muster/ports';
+import type { Msg, MsgHdrs, NatsConnection } from '@nats-io/transport-node';
+
+/** What came of a request. */
+export type Exchange =
+  | { readonly kind: 'answer'; readonly message: Msg }
+  /** Nobody subscribes: not delivered. */
+  | { readonly kind: 'no-responders' }
+  | { readonly kind: 'timeout' }
+  | { readonly kind: 'disconnected' };
+
+const NO_RESPONDERS: Exchange = { kind: 'no-responders' };
+const TIMEOUT: Exchange = { kind: 'timeout' };
+const DISCONNECTED: Exchange = { kind: 'disconnected' };
+const SWEEP_MS = 5;
+
+interface Waiting {
+  readonly deadlineMs: number;
+  resolve(exchange: Exchange): void;
+}
+
+export class ExchangeTable {
+  readonly #connection: NatsConnection;
+  readonly #clock: Clock;
+  readonly #inbox: string;
+  readonly #waiting = new Map<string, Waiting>();
+  #count = 0;
+  #sweep: Timer | undefined;
+  #sweepAtMs = Number.POSITIVE_INFINITY;
+
+  constructor(connection: NatsConnection, options: { readonly clock: Clock; readonly inbox: string }) {
+    this.#connection = connection;
+    this.#clock = options.clock;
+    this.#inbox = options.inbox;
+    connection.subscribe(`${this.#inbox}.*`, {
+      callback: (error, message) => {
+        if (error === null) this.#onAnswer(message);
+      },
+    });
+  }
+
+  /** Sends and waits. @throws what the client says of a bad subject or a message too large */
+  send(subject: string, data: Uint8Array, timeoutMs: number, headers?: MsgHdrs): Promise<Exchange> {
+    const token = (this.#count++).toString(36);
+    const reply = `${this.#inbox}.${token}`;
+    this.#connection.publish(subject, data, headers === undefined ? { reply } : { reply, headers });
+    return new Promise((resolve) => {
+      const deadlineMs = this.#clock.monotonicMs() + timeoutMs;
+      this.#waiting.set(token, { deadlineMs, resolve });
+      if (deadlineMs + SWEEP_MS < this.#sweepAtMs) this.#sweepAt(deadlineMs);
+    });
+  }
+
+  /** The link broke: what was asked may have arrived, its answer will not. */
+  failAll(): void {
+    const waiting = Array.from(this.#waiting.values());
+    this.#waiting.clear();
+    this.#sweep?.cancel();
+    this.#sweepAtMs = Number.POSITIVE_INFINITY;
+    for (const one of waiting) one.resolve(DISCONNECTED);
+  }
+
+  #onAnswer(message: Msg): void {
+    const token = message.subject.slice(this.#inbox.length + 1);
+    const waiting = this.#waiting.get(token);
+    if (waiting === undefined) return;
+    this.#waiting.delete(token);
+    const isNobody = message.data.length === 0 && message.headers?.code === 503;
+    waiting.resolve(isNobody ? NO_RESPONDERS : { kind: 'answer', message });
+  }
+
+  #sweepAt(deadlineMs: number): void {
+    this.#sweep?.cancel();
+    const nowMs = this.#clock.monotonicMs();
+    this.#sweepAtMs = Math.max(deadlineMs, nowMs) + SWEEP_MS;
+    this.#sweep = this.#clock.setTimer(this.#sweepAtMs - nowMs, () => this.#onSweep());
+  }
+
+  #onSweep(): void {
+    const nowMs = this.#clock.monotonicMs();
+    let nextMs = Number.POSITIVE_INFINITY;
+    this.#sweepAtMs = Number.POSITIVE_INFINITY;
+    for (const [token, waiting] of this.#waiting) {
+      if (waiting.deadlineMs <= nowMs) {
+        this.#waiting.delete(token);
+        waiting.resolve(TIMEOUT);
+      } else if (waiting.deadlineMs < nextMs) nextMs = waiting.deadlineMs;
+    }
+    if (nextMs < Number.POSITIVE_INFINITY) this.#sweepAt(nextMs);
+  }
+}

@@ -1,0 +1,2 @@
+export { type ClusterStore, type ClusterStoreOptions } from './cluster-store.ts';
+export { connectNats, type NatsConnected, type NatsCredentials, type NatsOptions } from './connect-nats.ts';
