@@ -127,7 +127,7 @@ export class Reconciler {
       retry: SWEEP_RETRY,
       run: () => this.#driver.list(),
       done: (turn, listed) => {
-        this.#compare(turn, listed.workers, new Set(listed.silentHosts));
+        this.#compare(turn, listed);
         this.#arm(this.#slots.silent.size > 0 ? SILENT_SWEEP_MS : BUDGETS.sweepMs);
       },
       failed: (_turn, error) => {
@@ -137,12 +137,13 @@ export class Reconciler {
     });
   }
 
-  #compare(turn: Turn, workers: readonly WorkerStatus[], silentHosts: ReadonlySet<string>): void {
+  #compare(turn: Turn, { workers, silentHosts, hosts }: Awaited<ReturnType<WorkerDriver['list']>>): void {
+    const isAnswered = (host: string): boolean => (hosts === undefined ? !silentHosts.includes(host) : hosts.includes(host));
     const listed = new Map(workers.filter((worker) => worker.shard === this.#shard.shard).map((worker) => [worker.slot, worker]));
     for (const slot of [...this.#slots.all(turn)]) {
       const status = listed.get(slot.id);
       if (status?.state === 'exited') this.#exited(turn, status);
-      const isKnown = slot.host === null || !silentHosts.has(slot.host);
+      const isKnown = slot.host === null || isAnswered(slot.host);
       if (status !== undefined || !isKnown || slot.state === 'draining') continue;
       if (slot.state === 'spawning') this.start(slot);
       // Not listed, and not heard of either: both have to say so before a tenant loses its worker.

@@ -1,8 +1,8 @@
 import { MusterError } from '@muster/protocol';
 import type { Clock, Timer } from '../clock.ts';
 import type { BusMessage, MessageBus, PublishOptions, RequestOptions, ServiceDescription, Subscription } from '../message-bus.ts';
-import type { Random } from '../random.ts';
 import { serveMicro } from '../micro-service.ts';
+import type { Random } from '../random.ts';
 import type { Answer, MemoryNetwork, MemorySubscription } from './memory-network.ts';
 import { SeededRandom } from './seeded-random.ts';
 

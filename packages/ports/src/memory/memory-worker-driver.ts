@@ -1,0 +1,167 @@
+import type { WorkerTemplate } from '@muster/domain';
+import { MusterError } from '@muster/protocol';
+import type { Clock, Timer } from '../clock.ts';
+import type { Subscription } from '../message-bus.ts';
+import type {
+  Capacity,
+  CreateOutcome,
+  HostStatus,
+  Placement,
+  WorkerDriver,
+  WorkerHandle,
+  WorkerSpec,
+  WorkerStatus,
+} from '../worker-driver.ts';
+
+/** A worker that a test or a simulation plays. */
+export interface PlayedWorker {
+  /** Ends it; it says nothing afterwards. */
+  stop(): void;
+}
+
+export interface MemoryWorkerDriverOptions {
+  readonly clock: Clock;
+  /** Plays one worker, from its start. @throws Error: it does not start; the message is the reason */
+  play(spec: WorkerSpec): PlayedWorker;
+  /** From the call to the start, ms. Default 0. */
+  readonly startMs?: number;
+  /** Default unbounded. */
+  readonly capacity?: Capacity;
+}
+
+interface Entry {
+  readonly spec: WorkerSpec;
+  readonly handle: WorkerHandle;
+  readonly sinceMs: number;
+  worker: PlayedWorker | undefined;
+  reason: string | undefined;
+}
+
+/**
+ * The twin of a driver: one world of workers for all replicas of a test. Starts a slot at most once, ever, also one that
+ * was destroyed before it was created, as the real ones do.
+ */
+export class MemoryWorkerDriver implements WorkerDriver {
+  readonly name = 'memory';
+  readonly #options: MemoryWorkerDriverOptions;
+  readonly #entries = new Map<string, Entry>();
+  readonly #tombs = new Set<string>();
+  readonly #listeners = new Set<(status: WorkerStatus) => void>();
+  readonly #timers = new Set<Timer>();
+  #pid = 0;
+  /** Calls answer `driver-unavailable` while true. */
+  isAway = false;
+  /** May be replaced at any time. */
+  limit: Capacity;
+  /** Every slot that was ever started, in order. */
+  readonly started: string[] = [];
+
+  constructor(options: MemoryWorkerDriverOptions) {
+    this.#options = options;
+    this.limit = options.capacity ?? { kind: 'unbounded' };
+  }
+
+  /** Workers that run now. */
+  get running(): readonly string[] {
+    return [...this.#entries.values()].filter((entry) => entry.worker !== undefined).map((entry) => entry.spec.slot);
+  }
+
+  /** Ends a worker as a crash would; the driver tells those who watch. */
+  crash(slot: string, reason = 'SIGKILL'): void {
+    const entry = this.#entries.get(slot);
+    if (entry?.worker === undefined) throw new Error(`no worker runs for ${slot}`);
+    this.#end(entry, reason);
+  }
+
+  capacity(_template: WorkerTemplate): Capacity {
+    return this.limit;
+  }
+
+  place(): Placement | undefined {
+    return {};
+  }
+
+  async create(spec: WorkerSpec): Promise<CreateOutcome> {
+    this.#assertHere();
+    const known = this.#entries.get(spec.slot);
+    if (this.#tombs.has(spec.slot)) return { kind: 'exited', reason: 'destroyed' };
+    if (known !== undefined) {
+      return known.reason === undefined ? { kind: 'created', handle: known.handle } : { kind: 'exited', reason: known.reason };
+    }
+    const entry: Entry = {
+      spec,
+      handle: { pid: ++this.#pid },
+      sinceMs: this.#options.clock.monotonicMs(),
+      worker: undefined,
+      reason: undefined,
+    };
+    this.#entries.set(spec.slot, entry);
+    const timer = this.#options.clock.setTimer(this.#options.startMs ?? 0, () => {
+      this.#timers.delete(timer);
+      if (this.#entries.get(spec.slot) !== entry || entry.reason !== undefined) return;
+      this.started.push(spec.slot);
+      try {
+        entry.worker = this.#options.play(spec);
+      } catch (error) {
+        this.#end(entry, (error as Error).message);
+      }
+    });
+    this.#timers.add(timer);
+    return { kind: 'created', handle: entry.handle };
+  }
+
+  async destroy(slot: string): Promise<void> {
+    this.#assertHere();
+    this.#tombs.add(slot);
+    const entry = this.#entries.get(slot);
+    if (entry === undefined) return;
+    this.#end(entry, 'SIGTERM');
+    this.#entries.delete(slot);
+  }
+
+  async list(): Promise<{ readonly workers: readonly WorkerStatus[]; readonly silentHosts: readonly string[] }> {
+    this.#assertHere();
+    return { workers: [...this.#entries.values()].map((entry) => this.#statusOf(entry)), silentHosts: [] };
+  }
+
+  watch(listener: (status: WorkerStatus) => void): Subscription {
+    this.#listeners.add(listener);
+    return { unsubscribe: () => this.#listeners.delete(listener) };
+  }
+
+  describe(): readonly HostStatus[] {
+    return [];
+  }
+
+  forget(): boolean {
+    return false;
+  }
+
+  async close(): Promise<void> {
+    for (const timer of this.#timers) timer.cancel();
+    for (const entry of this.#entries.values()) entry.worker?.stop();
+  }
+
+  #assertHere(): void {
+    if (this.isAway) throw new MusterError('driver-unavailable', 'the driver is away');
+  }
+
+  #end(entry: Entry, reason: string): void {
+    if (entry.reason !== undefined) return;
+    entry.reason = reason;
+    entry.worker?.stop();
+    entry.worker = undefined;
+    for (const listener of this.#listeners) listener(this.#statusOf(entry));
+  }
+
+  #statusOf(entry: Entry): WorkerStatus {
+    return {
+      slot: entry.spec.slot,
+      shard: entry.spec.shard,
+      handle: entry.handle,
+      state: entry.reason !== undefined ? 'exited' : entry.worker === undefined ? 'starting' : 'running',
+      ...(entry.reason === undefined ? {} : { reason: entry.reason }),
+      ageMs: this.#options.clock.monotonicMs() - entry.sinceMs,
+    };
+  }
+}
