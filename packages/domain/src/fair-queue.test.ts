@@ -35,6 +35,61 @@ test('Q2: within an org, who has waited longest is first, however late it came',
   expect([queue.take(), queue.take(), queue.take(), queue.take()]).toEqual(['acme/early', 'acme/middle', 'acme/late', undefined]);
 });
 
+test('Q1: who begins to wait has its turn within two rounds, however many the others add meanwhile', () => {
+  const queue = new FairQueue<string>({ max: 10_000 });
+  let n = 0;
+  const flood = (): void => {
+    for (const org of ['a', 'b', 'c']) queue.add(waiting(org, String((n += 1)), n));
+  };
+  for (let times = 0; times < 50; times += 1) flood();
+  queue.take();
+  queue.add(waiting('late', 'x', n));
+  const taken = Array.from({ length: 7 }, () => {
+    flood();
+    return queue.take();
+  });
+  expect(taken).toContain('late/x');
+});
+
+test('Q1: leaving and coming back gains nothing', () => {
+  const queue = new FairQueue<string>({ max: 1000 });
+  for (let n = 0; n < 30; n += 1) queue.add(waiting('patient', `p${n}`));
+  queue.add(waiting('restless', 'r0'));
+  const taken = Array.from({ length: 20 }, (_, n) => {
+    const value = queue.take() ?? '';
+    if (value.startsWith('restless')) queue.add(waiting('restless', `r${n + 1}`));
+    return value;
+  });
+  expect(taken.filter((value) => value.startsWith('restless')).length).toBeLessThanOrEqual(10);
+});
+
+test('Q4: after a takeover, orgs that want one worker each come in the order of what they have waited', () => {
+  const since = fc.uniqueArray(fc.nat(10_000), { minLength: 1, maxLength: 40 });
+  fc.assert(
+    fc.property(since, (all) => {
+      const queue = new FairQueue<string>({ max: 1000 });
+      for (const sinceMs of all) queue.add({ ...waiting(`org${sinceMs}`, 'x', sinceMs), value: String(sinceMs) });
+      const places = all.map((sinceMs) => queue.position(`org${sinceMs}`, 'x'));
+      const order = [...all].sort((a, b) => a - b);
+      expect(places).toEqual(all.map((sinceMs) => order.indexOf(sinceMs) + 1));
+      expect(all.map(() => Number(queue.take()))).toEqual(order);
+    }),
+  );
+});
+
+test('a weight that is no number or none counts as the least there is, and holds nobody up', () => {
+  const queue = new FairQueue<string>({ max: 10 });
+  for (const [org, weight] of [
+    ['nan', Number.NaN],
+    ['none', 0],
+    ['minus', -1],
+    ['one', 1],
+  ] as const)
+    queue.add(waiting(org, 'x', 0, weight));
+  expect(queue.take()).toBe('one/x');
+  expect([queue.take(), queue.take(), queue.take(), queue.take()].filter(Boolean)).toHaveLength(3);
+});
+
 test('Q3: a full queue takes nobody, and an id waits once', () => {
   const queue = new FairQueue<string>({ max: 2 });
   expect(queue.add(waiting('a', '1'))).toBe(true);

@@ -7,3 +7,4 @@ export * from './slot/slot-machine.ts';
 export * from './units.ts';
 export * from './budgets.ts';
 export * from './fair-queue.ts';
+export * from './own.ts';
