@@ -99,6 +99,12 @@ export interface Turn {
    * (an empty confirm record, shared, where there is nothing else to write).
    */
   answer(command: Command, value: unknown): void;
+  /**
+   * Answers at once where the answer hangs on nothing but `commit` (given to an `afterCommit` before), that append was sent
+   * after the command arrived, and this process has run ever since; otherwise as `answer`. For an answer that had to wait
+   * for somebody else, as a worker's yes: what other turns have pending meanwhile does not hold it up.
+   */
+  answerSince(command: Command, value: unknown, commit: Commit): void;
   /** Answers at once, without the gate: for what states nothing about the shard (`overloaded`, errors of input). */
   answerAtOnce(command: Command, value: unknown): void;
   /** As `answer`, but content with a confirm that others may share for up to `withinMs` (renewals). */
@@ -171,7 +177,7 @@ export interface ShardSession {
   effect(actor: { readonly kind: string; readonly id: string }, effect: Effect): void;
   /** An actor threw twice on the same event; its record stays as it was. The session says what becomes of it. */
   quarantined(turn: Turn, actor: { readonly kind: string; readonly id: string }, error: unknown): void;
-  /** Whether `command` may be given up in the mailbox at its bound: true for all but those that free something. */
+  /** Commands that may wait (while the shard is frozen or behind); beyond it they are refused `overloaded`. */
   readonly mailboxMax: number;
   close(reason: 'deposed' | 'handed-over' | 'stopped'): void;
 }
@@ -226,6 +232,10 @@ export interface RuntimeOptions {
   /** How long a join must be stable, and a shard must stay, before it moves. Defaults 10 s and 30 s. */
   readonly moveAfterMs?: number;
   readonly stayMs?: number;
+  /** How many tasks of one shard run at once. Default 64. */
+  readonly tasksMax?: number;
+  /** The least bytes of records between two snapshots of a shard. Default 4 MB. */
+  readonly snapshotBytesMin?: number;
   /** Committed transitions of actors, off the hot path (inspection). */
   readonly inspect?: (event: {
     readonly shard: string;

@@ -1,0 +1,120 @@
+// The fold of a shard's journal: records in, the state out.
+//
+// Owns: the stored records of one shard. Total and deterministic: no clock, no machine is run.
+//   F1. A record is replaced as a whole and never changed in place: who holds one may keep it.
+//   F2. Iteration is in order of insertion; a record that was deleted and set again is the newest.
+//   F3. Of a kind that is retained only the newest are kept, at every step: two folds of one journal are equal.
+import { isDeepStrictEqual } from 'node:util';
+import type { StoredRecord } from '../contract.ts';
+import type { SetOp } from './record.ts';
+
+/** How stored values become typed ones; absent kinds stay as they are. */
+export type Parsers = ReadonlyMap<string, (value: unknown) => unknown>;
+
+const NO_RECORDS: ReadonlyMap<string, StoredRecord> = new Map();
+
+/** The committed state of one shard. */
+export class Store {
+  readonly #kinds = new Map<string, Map<string, StoredRecord>>();
+  #retain: Readonly<Record<string, number>> = {};
+  #parsers: Parsers = new Map();
+
+  get retain(): Readonly<Record<string, number>> {
+    return this.#retain;
+  }
+
+  /** What is kept from now on; drops what is beyond it. */
+  setRetain(retain: Readonly<Record<string, number>>): void {
+    this.#retain = retain;
+    for (const [kind, records] of this.#kinds) trim(records, retain[kind]);
+  }
+
+  /** Values are parsed from now on, those that are here as well. @throws what a parser throws */
+  setParsers(parsers: Parsers): void {
+    this.#parsers = parsers;
+    for (const [kind, records] of this.#kinds) {
+      const parse = parsers.get(kind);
+      if (parse === undefined) continue;
+      for (const [id, record] of records) records.set(id, { ...record, value: parse(record.value) });
+    }
+  }
+
+  /** Applies the changes of one record. @throws what a parser throws */
+  apply(set: readonly SetOp[], timeMs: number): void {
+    for (const [kind, id, value] of set) {
+      let records = this.#kinds.get(kind);
+      if (value === null) {
+        records?.delete(id);
+        continue;
+      }
+      if (records === undefined) {
+        records = new Map();
+        this.#kinds.set(kind, records);
+      }
+      const parse = this.#parsers.get(kind);
+      const parsed = parse === undefined ? value : parse(value);
+      const before = records.get(id);
+      const isSameState = before !== undefined && isSame(stateOf(before.value), stateOf(parsed));
+      records.set(id, {
+        kind,
+        id,
+        value: parsed,
+        version: (before?.version ?? 0) + 1,
+        changedAtMs: timeMs,
+        stateSinceMs: isSameState ? before.stateSinceMs : timeMs,
+      });
+      if (before === undefined) trim(records, this.#retain[kind]);
+    }
+  }
+
+  /** Puts a record of a snapshot in its place. @throws what a parser throws */
+  load(record: StoredRecord): void {
+    let records = this.#kinds.get(record.kind);
+    if (records === undefined) {
+      records = new Map();
+      this.#kinds.set(record.kind, records);
+    }
+    const parse = this.#parsers.get(record.kind);
+    records.set(record.id, parse === undefined ? record : { ...record, value: parse(record.value) });
+  }
+
+  clear(): void {
+    this.#kinds.clear();
+    this.#retain = {};
+  }
+
+  get(kind: string, id: string): StoredRecord | undefined {
+    return this.#kinds.get(kind)?.get(id);
+  }
+
+  records(kind: string): ReadonlyMap<string, StoredRecord> {
+    return this.#kinds.get(kind) ?? NO_RECORDS;
+  }
+
+  kinds(): Iterable<string> {
+    return this.#kinds.keys();
+  }
+
+  /** All records as of now, in an order that `load` keeps: what a snapshot is made of while the store goes on. */
+  capture(): readonly StoredRecord[] {
+    const captured: StoredRecord[] = [];
+    for (const records of this.#kinds.values()) for (const record of records.values()) captured.push(record);
+    return captured;
+  }
+}
+
+function stateOf(value: unknown): unknown {
+  return typeof value === 'object' && value !== null ? (value as { readonly state?: unknown }).state : undefined;
+}
+
+function isSame(one: unknown, other: unknown): boolean {
+  return one === other || (typeof one === 'object' && isDeepStrictEqual(one, other));
+}
+
+function trim(records: Map<string, StoredRecord>, retain: number | undefined): void {
+  if (retain === undefined) return;
+  for (const id of records.keys()) {
+    if (records.size <= retain) return;
+    records.delete(id);
+  }
+}
