@@ -10,7 +10,7 @@ export interface ConnectWorkerOptions extends Omit<WorkerOptions, 'bus' | 'clock
   readonly clock?: Clock;
   readonly random?: Random;
   /** Called when the worker has ended and the connection is closed. Default: ends the process with the code. */
-  exit?(code: number, reason: string): void;
+  readonly exit?: (code: number, reason: string) => void;
 }
 
 /**
