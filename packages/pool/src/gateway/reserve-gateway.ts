@@ -1,6 +1,6 @@
 // The public subjects of reserving (DESIGN 6.1), for anyone with a plain NATS client: any replica takes a request, checks
 // it, and asks the owner of its shard on the requester's behalf, again and again until the request is answered.
-import { BUDGETS, type ClusterConfig, shardForOrg } from '@muster/domain';
+import { BUDGETS, type ClusterConfig, ownOf, shardForOrg } from '@muster/domain';
 import type { BusMessage, Clock, Random, ServiceEndpoint } from '@muster/ports';
 import {
   cancelRequestSchema,
@@ -59,7 +59,7 @@ export class ReserveGateway {
     const startedMs = this.#options.clock.monotonicMs();
     const pool = parse(poolSchema, message.subject.split('.')[3] ?? '');
     const request = decodeAs(reserveRequestSchema, message.data);
-    const spec = this.#options.config()?.pools[pool];
+    const spec = ownOf(this.#options.config()?.pools, pool);
     if (this.#options.isStopping()) return miss('shutting-down', BUDGETS.retryHintMs);
     if (spec === undefined) return miss('pool-unknown', BUDGETS.retryHintMs);
     const { org, waitMs = 0, ttlMs, activation } = request;
@@ -145,7 +145,7 @@ export class ReserveGateway {
 
   async #cancel(message: BusMessage): Promise<unknown> {
     const { pool, org, requestId } = decodeAs(cancelRequestSchema, message.data);
-    const spec = this.#options.config()?.pools[pool];
+    const spec = ownOf(this.#options.config()?.pools, pool);
     if (spec === undefined) throw new MusterError('not-found', `there is no pool ${pool}`, { field: 'pool' });
     const shard = shardForOrg(org, shardsOf(pool, spec.shards));
     const { value } = await this.#options.runtime.ask(shard, { type: 'cancel', org, requestId }, { timeoutMs: BUDGETS.askMs });

@@ -8,6 +8,7 @@
 import {
   BUDGETS,
   type ClusterConfig,
+  ownOf,
   type PoolSpec,
   roomOf,
   type ShardSupply,
@@ -230,7 +231,7 @@ class Janitor implements ShardSession {
 
   #noteSurplus(turn: Turn, shard: string): void {
     const cut = this.#cuts.get(shard);
-    const spec = cut === undefined ? undefined : this.#config(turn).config.pools[cut.pool];
+    const spec = cut === undefined ? undefined : ownOf(this.#config(turn).config.pools, cut.pool);
     if (cut === undefined || spec === undefined) return;
     const view = this.#view(cut, spec);
     if (surplusOf(view.supply) === 0) this.#surplusSinceMs.delete(shard);
@@ -299,7 +300,7 @@ class Janitor implements ShardSession {
   }
 
   #hold(turn: Turn, command: Command, pool: string, holdMs: number | undefined): void {
-    if (this.#config(turn).config.pools[pool] === undefined) {
+    if (ownOf(this.#config(turn).config.pools, pool) === undefined) {
       return turn.answer(command, { ok: false, error: { code: 'not-found', message: `there is no pool ${pool}`, field: 'pool' } });
     }
     if (holdMs !== undefined) {

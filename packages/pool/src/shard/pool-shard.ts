@@ -5,7 +5,7 @@
 // Invariants:
 //   P1. Only an intent creates a slot; each is applied once (`intentApplied` is in the same record as what it started).
 //   P2. The live slots never exceed the shard's part of the cap, whatever an intent says.
-import { type ClusterConfig, type OrgSpec, type PoolSpec, type SlotEvent, shareOf, slotStateName } from '@muster/domain';
+import { type ClusterConfig, type OrgSpec, ownOf, type PoolSpec, type SlotEvent, shareOf, slotStateName } from '@muster/domain';
 import type { WorkerDriver } from '@muster/ports';
 import {
   CUT_NAMES_MAX,
@@ -97,7 +97,7 @@ class PoolShard implements ShardSession {
       this.#slots,
       {
         spec: current,
-        org: (org) => this.#config.orgs[org] ?? NO_ORG,
+        org: (org) => ownOf(this.#config.orgs, org) ?? NO_ORG,
         ceiling: () => this.#ceiling(),
         breakerOpen: () => this.#breakerReason,
         retryAfterMs: () => this.#pace.retryAfterMs,
