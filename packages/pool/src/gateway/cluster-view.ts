@@ -86,7 +86,7 @@ export class ClusterView {
           pool: context.pool,
           shard: context.shard,
           state,
-          ageMs: Math.max(0, this.#options.clock.wallMs() - stored.stateSinceMs),
+          ageMs: Math.max(0, Math.round(this.#options.clock.wallMs() - stored.stateSinceMs)),
           org: context.org,
           epoch: context.epoch,
           reservation: context.reservation?.id ?? null,

@@ -7,6 +7,7 @@ import type { OwnedShard, Turn } from '@muster/runtime';
 export type CutNumbers = Omit<Cut, 'shard' | 'epoch' | 'seq' | 'n'>;
 
 const COALESCE_MS = 10;
+/** While something is missed, starts, or is not known yet. */
 const BUSY_REPEAT_MS = 1_000;
 
 export class CutReporter {
@@ -47,7 +48,8 @@ export class CutReporter {
       const cut: Cut = { shard: this.#shard.shard, epoch, seq, n, ...numbers };
       this.#shard.bus.publish(subjects.miss(this.#shard.shard), encode(cut));
     });
-    const isBusy = numbers.waiting > 0 || numbers.refused > 0 || numbers.spawning > 0 || numbers.breaker.isOpen;
+    const isMissed = numbers.waiting > 0 || numbers.refused > 0;
+    const isBusy = isMissed || numbers.spawning > 0 || numbers.breaker.isOpen || numbers.capacity.kind === 'unknown';
     this.#shard.setTimer('cut', isBusy ? BUSY_REPEAT_MS : BUDGETS.tickMs, 'internal', (later) => this.#report(later));
   }
 }
