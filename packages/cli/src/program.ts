@@ -4,11 +4,12 @@ import type { RegisterCommands } from './commands/cluster-command.ts';
 import { registerNatsServer } from './commands/nats-server.ts';
 import { registerReads } from './commands/reads.ts';
 import { registerReserve } from './commands/reserve.ts';
+import { registerUp } from './commands/up.ts';
 import type { CliContext } from './context.ts';
 import { CliError, cliErrorOf, EXIT } from './exit.ts';
 
 /** Every group of commands; a new one is added here. */
-const GROUPS: readonly RegisterCommands[] = [registerReads, registerReserve, registerAdministration, registerNatsServer];
+const GROUPS: readonly RegisterCommands[] = [registerUp, registerReads, registerReserve, registerAdministration, registerNatsServer];
 
 /**
  * Runs one command line (without `node` and the script). Never throws; says what went wrong in one line on stderr, and with

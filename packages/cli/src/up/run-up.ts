@@ -1,0 +1,114 @@
+import { mkdirSync, mkdtempSync, realpathSync, rmSync } from 'node:fs';
+import { join, resolve } from 'node:path';
+import type { ConfigurationFile } from '../cluster/configuration-file.ts';
+import { identityOf } from '../cluster/process-identity.ts';
+import { RunFiles } from '../cluster/run-file.ts';
+import type { CliContext } from '../context.ts';
+import { CliError } from '../exit.ts';
+import { DataFolder } from './data-folder.ts';
+import { endProcesses, workersOf } from './end-processes.ts';
+import { lockFolder } from './folder-lock.ts';
+import { type ClusterReady, LocalCluster } from './local-cluster.ts';
+import type { ServicePrograms } from './service-programs.ts';
+
+export interface UpOptions {
+  readonly configuration: ConfigurationFile;
+  readonly replicas: number;
+  readonly httpPort: number;
+  /** Where everything lies and stays; absent: a folder that goes at the end. */
+  readonly data: string | undefined;
+  readonly programs: ServicePrograms;
+  readonly say: (line: string) => void;
+}
+
+/** A cluster that was brought up. */
+export interface RunningCluster {
+  readonly cluster: LocalCluster;
+  readonly ready: ClusterReady;
+  /** The data folder. */
+  readonly folder: string;
+}
+
+/** A second signal within this time belongs to the first: a terminal and a launcher each pass on a Ctrl-C. */
+const SAME_SIGNAL_MS = 1_000;
+const ABANDONED_GRACE_MS = 5_000;
+
+/**
+ * Brings a cluster up, hands it to `use` when it is ready, and ends it afterwards; also at a SIGINT or SIGTERM, on which
+ * `use`'s signal is aborted. A second signal ends everything at once.
+ * @throws CliError where it does not come up; what `use` throws
+ */
+export async function runUp<T>(
+  context: CliContext,
+  options: UpOptions,
+  use: (running: RunningCluster, signal: AbortSignal) => Promise<T>,
+): Promise<T> {
+  const { configuration, say } = options;
+  const { clock, environment } = context;
+  await using resources = new AsyncDisposableStack();
+  const runs = new RunFiles(environment.runFolder);
+  await endAbandoned(runs, context, say);
+  const isTemporary = options.data === undefined;
+  const folder = isTemporary ? mkdtempSync(join(realpathSync(environment.tempFolder), 'muster-')) : resolve(context.folder, options.data);
+  if (isTemporary) resources.defer(() => rmSync(folder, { recursive: true, force: true, maxRetries: 5 }));
+  else mkdirSync(folder, { recursive: true, mode: 0o700 });
+  resources.defer(await lockFolder(folder, clock));
+  const data = new DataFolder(folder, configuration.cluster);
+  if (isTemporary && configuration.servers !== undefined) {
+    say('without --data the key of the cluster is forgotten at the end, and what stays in NATS is of no use to the next one');
+  }
+
+  const cluster = new LocalCluster({ ...options, context, data });
+  const stop = new AbortController();
+  let stoppedMs: number | undefined;
+  const ending: { forced?: Promise<void> } = {};
+  const onSignal = (signal: string): void => {
+    const nowMs = clock.monotonicMs();
+    if (stoppedMs === undefined) {
+      stoppedMs = nowMs;
+      say(`${signal}: stopping; once more ends everything at once`);
+      const reason = new CliError('cancelled', `stopped by ${signal}`);
+      stop.abort(reason);
+      cluster.abort(reason);
+    } else if (nowMs - stoppedMs > SAME_SIGNAL_MS) ending.forced ??= cluster.end(false);
+  };
+  let runFile: string | undefined;
+  resources.defer(() => {
+    if (runFile !== undefined) runs.remove(runFile);
+  });
+  resources.defer(context.onStopSignal(onSignal));
+  resources.defer(async () => {
+    await cluster.end(true);
+    await ending.forced;
+  });
+  const note = (servers: readonly string[]): void => {
+    const me = identityOf(process.pid);
+    if (me === undefined) return;
+    const common = { v: 1, cluster: configuration.cluster, folder, isTemporary } as const;
+    runFile = runs.write({ ...common, ...me, servers: [...servers], startedWallMs: clock.wallMs() });
+  };
+  const ready = await cluster.start(note);
+  return await use({ cluster, ready, folder }, stop.signal);
+}
+
+/** Ends what a `muster up` without `--data` left when it was killed: nobody can come back to that folder. */
+async function endAbandoned(runs: RunFiles, { clock }: CliContext, say: (line: string) => void): Promise<void> {
+  for (const { path, run } of runs.abandoned()) {
+    if (run.isTemporary) {
+      say(`clearing up ${run.folder}, left by a muster up that was killed`);
+      await endProcesses(tryStarted(run.folder, run.cluster), clock, ABANDONED_GRACE_MS);
+      const workers = ['host', 'host-simulated'].flatMap((host) => workersOf(join(run.folder, host)));
+      await endProcesses(workers, clock, ABANDONED_GRACE_MS);
+      rmSync(run.folder, { recursive: true, force: true, maxRetries: 5 });
+    }
+    runs.remove(path);
+  }
+}
+
+function tryStarted(folder: string, cluster: string): DataFolder['state']['started'] {
+  try {
+    return new DataFolder(folder, cluster).state.started;
+  } catch {
+    return []; // cleared up by another one at the same time
+  }
+}
