@@ -11,7 +11,7 @@ const PROBE_SHARD = 'probe';
  * Lets several conditional writes race for one position, again and again, on a subject of their own in the stream.
  * @throws MusterError `unsafe-server` where more than one wins, `journal-unavailable` where none gets an answer
  */
-export async function assertOneWinner(journal: NatsJournal, cluster: string, part: string): Promise<void> {
+export async function assertOneWinner(journal: Pick<NatsJournal, 'appendTo' | 'deletePart'>, cluster: string, part: string): Promise<void> {
   const subject = subjects.part(cluster, PROBE_SHARD, part);
   let expectedSeq = 0;
   try {

@@ -49,6 +49,9 @@ export async function askJetStream<T>(link: NatsLink, what: string, body?: objec
 
 /** The JSON of an answer of JetStream. @throws as `askJetStream` */
 export function readAnswer<T>(subject: string, exchange: Awaited<ReturnType<NatsLink['exchange']>>): T {
+  if (exchange.kind === 'no-responders') {
+    throw new MusterError('journal-unavailable', `${subject}: nobody answers; JetStream is off for this account, or has no leader`);
+  }
   if (exchange.kind !== 'answer') throw new MusterError('journal-unavailable', `${subject}: ${exchange.kind}`);
   const answer = tryJson(exchange.message.data) as (T & ApiAnswer) | undefined;
   if (answer === undefined) throw new MusterError('journal-unavailable', `${subject}: an answer that is not JSON`);

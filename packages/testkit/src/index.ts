@@ -2,6 +2,7 @@ export { readTestEnvironment, type TestEnvironment } from './config.ts';
 export { type EventuallyOptions, eventually } from './eventually.ts';
 export { freePort } from './free-port.ts';
 export { appendValue, describeJournalContract, type Followed, followAll, type JournalWorld } from './journal-contract.ts';
+export { isStopped } from './is-stopped.ts';
 export { describeLatestValuesContract, type LatestValuesWorld } from './latest-values-contract.ts';
 export { describeMessageBusContract, type MessageBusWorld } from './message-bus-contract.ts';
 export { type NatsServerOptions, startNatsServer, type TestNatsServer } from './nats-server.ts';

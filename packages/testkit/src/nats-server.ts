@@ -9,6 +9,7 @@ import { readFile, writeFile } from 'node:fs/promises';
 import { connect } from 'node:net';
 import { join } from 'node:path';
 import { eventually } from './eventually.ts';
+import { isStopped } from './is-stopped.ts';
 import { natsServerBinaries } from './nats-server-binaries.ts';
 import { tempDir } from './temp-dir.ts';
 
@@ -105,9 +106,12 @@ export class TestNatsServer implements AsyncDisposable {
     await this.start();
   }
 
-  /** Stops its process in its tracks; its connections stay open. */
-  pause(): void {
-    this.#process?.kill('SIGSTOP');
+  /** Stops its process in its tracks; its connections stay open. Resolves when it stands. */
+  async pause(): Promise<void> {
+    const pid = this.#process?.pid;
+    if (pid === undefined) throw new Error('the server does not run');
+    process.kill(pid, 'SIGSTOP');
+    await eventually(() => isStopped(pid));
   }
 
   resume(): void {

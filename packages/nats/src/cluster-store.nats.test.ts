@@ -1,0 +1,84 @@
+import { encode } from '@muster/protocol';
+import { appendValue, natsServerBinaries, startNatsWorld } from '@muster/testkit';
+import { connect } from '@nats-io/transport-node';
+import { describe, expect, test } from 'vitest';
+import { isAtLeast } from './server-version.ts';
+
+describe.each(natsServerBinaries())('the start-up gate on nats-server $version', ({ path, version }) => {
+  test('several processes open one store at once, and again, and it keeps what is in it', async () => {
+    await using world = await startNatsWorld({ binary: path });
+    const open = async (name: string) => (await world.connect(name)).openClusterStore({ cluster: 'demo' });
+    const [one, other] = await Promise.all([open('one'), open('other'), open('third')]);
+    const seq = await appendValue(one.journal, 'a', 1, 0);
+    expect((await other.journal.last('a'))?.seq).toBe(seq);
+    const again = await open('again');
+    expect((await again.journal.last('a'))?.seq).toBe(seq);
+    expect(again.server).toEqual({ version, apiLevel: isAtLeast(version, '2.11.0') ? expect.any(Number) : 0 });
+    // The race left nothing behind.
+    expect(await again.journal.listParts('probe')).toEqual([]);
+  });
+
+  test('a stream with another setting is refused by the name of that setting', async () => {
+    await using world = await startNatsWorld({ binary: path });
+    const nats = await world.connect('one');
+    await nats.openClusterStore({ cluster: 'demo' });
+    const operator = await connect({ servers: world.server.url });
+    const { config } = (await operator.request('$JS.API.STREAM.INFO.MUSTER_demo')).json<{ config: object }>();
+    const updated = await operator.request('$JS.API.STREAM.UPDATE.MUSTER_demo', encode({ ...config, max_age: 3_600_000_000_000 }));
+    expect(updated.json()).not.toHaveProperty('error');
+    await operator.close();
+    await expect(nats.openClusterStore({ cluster: 'demo' })).rejects.toMatchObject({
+      code: 'unsafe-server',
+      field: 'max_age',
+      message: expect.stringContaining('max_age 3600000000000'),
+    });
+  });
+
+  test('a second cluster in the account is refused', async () => {
+    await using world = await startNatsWorld({ binary: path });
+    const nats = await world.connect('one');
+    await nats.openClusterStore({ cluster: 'demo' });
+    const refused = { code: 'unsafe-server', message: expect.stringContaining('cluster demo') };
+    await expect(nats.openClusterStore({ cluster: 'other' })).rejects.toMatchObject(refused);
+    await expect(nats.openClusterStore({ cluster: 'demo' })).resolves.toBeDefined();
+  });
+
+  test('several copies are refused where the server cannot keep them safely, or at all', async () => {
+    await using world = await startNatsWorld({ binary: path });
+    const nats = await world.connect('one');
+    const why = isAtLeast(version, '2.11.0') ? 'JetStream refuses' : '2.11.0 is the least';
+    await expect(nats.openClusterStore({ cluster: 'demo', replicas: 3 })).rejects.toMatchObject({
+      code: 'unsafe-server',
+      message: expect.stringContaining(why),
+    });
+  });
+
+  test('an account without JetStream is given up on, with a hint', async () => {
+    const config = 'accounts { plain { users [ { user: u, password: p } ] } }\nno_auth_user: u';
+    await using world = await startNatsWorld({ binary: path, config });
+    const nats = await world.connect('one');
+    await expect(nats.openClusterStore({ cluster: 'demo', patienceMs: 300 })).rejects.toThrow(/JetStream/);
+  });
+
+  test('credentials are taken from the options or the address; without them the server is not entered', async () => {
+    await using world = await startNatsWorld({ binary: path, config: 'authorization { user: "muster", password: "s3 cret" }' });
+    const address = `nats://muster:s3%20cret@127.0.0.1:${world.server.port}`;
+    expect((await world.connect('by address', { servers: [address] })).bus.isConnected).toBe(true);
+    const credentials = { kind: 'user', user: 'muster', password: 's3 cret' } as const;
+    expect((await world.connect('by options', { credentials })).bus.isConnected).toBe(true);
+    await expect(world.connect('nobody')).rejects.toMatchObject({ code: 'unauthorized' });
+  });
+
+  test('where no server answers it fails, or waits for one when told to', async () => {
+    await using world = await startNatsWorld({ binary: path });
+    await world.server.stop();
+    await expect(world.connect('hasty')).rejects.toMatchObject({ code: 'disconnected' });
+    const patient = world.connect('patient', { waitOnFirstConnect: true });
+    await world.server.start();
+    expect((await patient).bus.isConnected).toBe(true);
+    await expect(world.connect('lost', { servers: ['not an address'] })).rejects.toMatchObject({
+      code: 'bad-request',
+      field: 'nats.servers',
+    });
+  });
+});
