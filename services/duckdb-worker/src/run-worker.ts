@@ -9,8 +9,8 @@ import { openDuckdbWorker } from './duckdb-worker.ts';
 export async function runWorker(): Promise<void> {
   const config = readConfig();
   const environment = workerIdentityFromEnv();
-  const { slot, shard } = environment.identity;
-  const logger = pino({ base: { service: 'duckdb-worker', pid: process.pid, slot, shard }, level: config.logLevel });
+  const { slot } = environment.identity;
+  const logger = pino({ base: { service: 'duckdb-worker', pid: process.pid }, level: config.logLevel });
   const clock = new SystemClock();
   const duckdb = await openDuckdbWorker(config, { slot, clock, logger });
   const worker = await connectWorker({
