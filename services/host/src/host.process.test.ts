@@ -52,7 +52,8 @@ async function world(kind: 'process' | 'simulated' = 'process') {
   const state = join(folder, 'state');
   // Whatever a test has left running, by what the agent has noted.
   resources.defer(async () => {
-    for (const name of await readdir(join(state, 'slots')).catch(() => [])) {
+    const names = await readdir(join(state, 'slots')).catch(() => []);
+    for (const name of names.filter((each) => each.endsWith('.json'))) {
       const { pid, exited } = JSON.parse(await readFile(join(state, 'slots', name), 'utf8')) as { pid?: number; exited?: unknown };
       if (pid !== undefined && exited === undefined && isRunning(pid)) process.kill(-pid, 'SIGKILL');
     }

@@ -41,6 +41,7 @@ describe('SlotMarkers', () => {
   it('counts a slot as claimed whose file was damaged (M2)', async () => {
     const path = await folder();
     await writeFile(join(path, 'duckdb--2-a1.json'), '{"slot": "duck');
+    await writeFile(join(path, 'duckdb--2-a1.json.new'), '');
     const markers = new SlotMarkers(path);
     expect(await markers.load()).toMatchObject([{ slot: 'duckdb--2-a1', shard: 'duckdb--2' }]);
     expect(await markers.claim({ ...MARKER, slot: 'duckdb--2-a1' })).toBe(false);

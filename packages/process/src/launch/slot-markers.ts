@@ -28,12 +28,13 @@ export class SlotMarkers {
     this.#folder = folder;
   }
 
-  /** Every slot that was ever claimed and not removed. */
+  /** Every slot that was ever claimed and not removed. Drops what an interrupted `update` left. */
   async load(): Promise<readonly SlotMarker[]> {
     await mkdir(this.#folder, { recursive: true, mode: 0o700 });
     const markers: SlotMarker[] = [];
     for (const name of await readdir(this.#folder)) {
       if (name.endsWith(SUFFIX)) markers.push(await this.#read(name.slice(0, -SUFFIX.length)));
+      else await rm(join(this.#folder, name), { force: true, recursive: true });
     }
     return markers;
   }
