@@ -6,6 +6,7 @@ export interface PoolCommand {
   readonly env: Readonly<Record<string, string>>;
 }
 
+/** What `AllowedCommands` needs. */
 export interface AllowedCommandsOptions {
   /** Reads the configuration anew. */
   read(): Promise<ReadonlyMap<string, PoolCommand>>;

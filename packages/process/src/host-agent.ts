@@ -20,6 +20,7 @@ import type { AllowedCommands } from './allowed-commands.ts';
 import type { Launcher } from './launch/launcher.ts';
 import type { MemoryBudget } from './memory-budget.ts';
 
+/** What a host agent needs. */
 export interface HostAgentOptions {
   readonly bus: MessageBus;
   readonly clock: Clock;
@@ -41,6 +42,7 @@ const COMMANDS_MAX = 2_000;
 /** Some 400 bytes a worker: well below the 1 MiB that a NATS message may have by default. */
 const PAGE_WORKERS = 1_000;
 
+/** Answers the owners of slots for one host, and beats every second with what it has. */
 export class HostAgent {
   readonly #options: HostAgentOptions;
   readonly #subscriptions: Subscription[] = [];

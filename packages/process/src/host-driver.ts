@@ -37,6 +37,7 @@ import {
 import { handleOf } from './host-agent.ts';
 import { HostRoster, type KnownHost, TICK_MS } from './host-roster.ts';
 
+/** What the driver needs; `kind` is which hosts it listens to. */
 export interface HostDriverOptions {
   readonly bus: MessageBus;
   readonly clock: Clock;
@@ -54,6 +55,7 @@ const ANSWER_BYTES_MAX = 1024 * 1024;
 const PAGES_MAX = 200;
 const WHY_HOSTS_MAX = 5;
 
+/** `WorkerDriver` over the host agents of a cluster. A host that was not heard of for 5 s is silent. */
 export class HostDriver implements WorkerDriver {
   readonly name: string;
   readonly #options: HostDriverOptions;

@@ -5,12 +5,14 @@ import { formatSize } from '@muster/domain';
 /** The part of a host's memory that its workers may have, where nothing is configured. */
 const SHARE = 0.75;
 
+/** The memory that the workers of one host may have in all. */
 export interface MemoryBudget {
   readonly bytes: number;
   /** How it came about, for people: `75 % of 24.0 GiB (the container's limit)`. */
   readonly why: string;
 }
 
+/** Where the numbers come from. */
 export interface MemoryProbe {
   /** The text of a file; undefined where it cannot be read. */
   tryRead(path: string): Promise<string | undefined>;

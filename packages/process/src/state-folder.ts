@@ -10,6 +10,7 @@ import { MusterError } from '@muster/protocol';
 import { startTimeOf } from './launch/process-probe.ts';
 import { LOCKED_EXIT_CODE, tryFindFlock } from './launch/worker-command.ts';
 
+/** Which folder, and how its lock and id are made. */
 export interface StateFolderOptions {
   readonly path: string;
   readonly clock: Clock;
@@ -20,6 +21,7 @@ export interface StateFolderOptions {
   readonly hostId?: string;
 }
 
+/** A host agent's folder, held by this process. */
 export interface StateFolder {
   readonly path: string;
   readonly hostId: string;

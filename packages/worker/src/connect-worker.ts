@@ -4,6 +4,7 @@ import type { WorkerEnvironment } from './config.ts';
 import { WORKER_TIMINGS, type WorkerOptions } from './options.ts';
 import { startWorker, type Worker } from './worker.ts';
 
+/** What `connectWorker` needs: the handlers of `WorkerOptions`, and where to connect. */
 export interface ConnectWorkerOptions extends Omit<WorkerOptions, 'bus' | 'clock' | 'random' | 'identity'> {
   /** From `workerIdentityFromEnv`. */
   readonly environment: WorkerEnvironment;

@@ -23,6 +23,7 @@ export interface ActivationContext {
   readonly signal: AbortSignal;
 }
 
+/** What a drain is about. */
 export interface DrainContext {
   /** How long there is; the worker ends then, finished or not. */
   readonly graceMs: number;
@@ -44,6 +45,7 @@ export interface WorkerHandlers {
   onDrain?(context: DrainContext): Promise<void> | void;
 }
 
+/** How often and how long, ms. */
 export interface WorkerTimings {
   readonly helloTimeoutMs: number;
   readonly helloBackoffMinMs: number;
@@ -66,6 +68,7 @@ export const WORKER_TIMINGS: WorkerTimings = {
   drainGraceMs: 8_000,
 };
 
+/** What `startWorker` needs. */
 export interface WorkerOptions extends WorkerHandlers {
   readonly bus: MessageBus;
   readonly clock: Clock;

@@ -11,6 +11,7 @@ export interface LaunchSpec {
   readonly token: string;
 }
 
+/** What became of a start; `retryable` false: it will not be better the next time. */
 export type LaunchOutcome =
   | { readonly kind: 'created'; readonly handle: WorkerHandle }
   | { readonly kind: 'exited'; readonly reason: string }

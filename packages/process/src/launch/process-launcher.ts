@@ -19,6 +19,7 @@ import { REASON_UNKNOWN, SlotProcess } from './slot-process.ts';
 import { StartGate } from './start-gate.ts';
 import { lockedCommand, tryFindFlock, tryResolveProgram } from './worker-command.ts';
 
+/** What the launcher needs of its host. */
 export interface ProcessLauncherOptions {
   readonly host: string;
   readonly cluster: string;
@@ -34,6 +35,7 @@ export interface ProcessLauncherOptions {
   readonly limits?: Partial<ProcessLimits>;
 }
 
+/** Its bounds; times in ms. Default: 50 starts, 10,000 slots, a day and an hour, ten minutes. */
 export interface ProcessLimits {
   /** Starts under way at once. */
   readonly startsMax: number;
@@ -63,6 +65,7 @@ interface Entry {
   last: Promise<unknown>;
 }
 
+/** Workers as detached processes, each with a marker, a lock and a log named by its slot in the state folder. */
 export class ProcessLauncher implements Launcher {
   readonly kind = 'process';
   readonly #options: ProcessLauncherOptions;

@@ -10,6 +10,7 @@ export interface SimulatedWorker {
   readonly ended: Promise<string>;
 }
 
+/** What the launcher needs; who makes the workers is the caller's to say. */
 export interface SimulatedLauncherOptions {
   readonly host: string;
   readonly clock: Clock;
