@@ -180,6 +180,8 @@ export interface ShardSession {
   /** Commands that may wait (while the shard is frozen or behind); beyond it they are refused `overloaded`. */
   readonly mailboxMax: number;
   close(reason: 'deposed' | 'handed-over' | 'stopped'): void;
+  /** A turn threw and changed nothing: what the session derives from the records is to be derived anew. In a turn. */
+  turnFailed?(turn: Turn): void;
 }
 
 /** What a shard is: its kinds of record, and how its owner behaves. */

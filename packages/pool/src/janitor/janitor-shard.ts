@@ -49,6 +49,8 @@ import { CutBoard } from './cut-board.ts';
 import { OpenOrders } from './open-orders.ts';
 
 const MAILBOX_MAX = 1_000;
+/** Slots that one intent starts or drains in one shard, so that what it makes fits one record; more is the next intent's. */
+const STARTS_MAX = 1_000;
 
 export interface JanitorOptions {
   /** What a new cluster begins with; one that exists has its own. */
@@ -192,7 +194,7 @@ class Janitor implements ShardSession {
       const isFree = cut.breaker.isProbeDue && !this.#orders.isOpen(view.shard) && roomOf(supply) > 0;
       return isWanted && isFree ? { kind: 'probe', start: 1 } : undefined;
     }
-    const start = slotsToStart(supply);
+    const start = Math.min(slotsToStart(supply), STARTS_MAX);
     if (start > 0) return { kind: 'demand', start };
     if (this.#orders.isOpen(view.shard)) return undefined;
     const surge = Math.min(surgeOf(supply.floor, spec.surge, cut.warmOldTemplate) - supply.spawning, roomOf(supply));
@@ -208,7 +210,7 @@ class Janitor implements ShardSession {
         const lastMs = this.#shrunkAtMs.get(view.shard) ?? Number.NEGATIVE_INFINITY;
         if (sinceMs === undefined || this.#orders.isOpen(view.shard)) continue;
         if (turn.nowMs - sinceMs < spec.scaleDown.afterMs || turn.nowMs - lastMs < spec.scaleDown.everyMs) continue;
-        const drain = slotsToDrain(surplusOf(view.supply));
+        const drain = Math.min(slotsToDrain(surplusOf(view.supply)), STARTS_MAX);
         if (drain === 0) continue;
         parts[view.shard] = { start: 0, drain, inputs: inputsOf(view) };
         this.#shrunkAtMs.set(view.shard, turn.nowMs);

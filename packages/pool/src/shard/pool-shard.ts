@@ -5,12 +5,13 @@
 // Invariants:
 //   P1. Only an intent creates a slot; each is applied once (`intentApplied` is in the same record as what it started).
 //   P2. The live slots never exceed the shard's part of the cap, whatever an intent says.
-import { type ClusterConfig, type OrgSpec, ownOf, type PoolSpec, type SlotEvent, shareOf, slotStateName } from '@muster/domain';
+import { BUDGETS, type ClusterConfig, type OrgSpec, ownOf, type PoolSpec, type SlotEvent, shareOf, slotStateName } from '@muster/domain';
 import type { WorkerDriver } from '@muster/ports';
 import {
   CUT_NAMES_MAX,
   encode,
   JANITOR_SHARD,
+  type Miss,
   MusterError,
   parse,
   type ShardCommand,
@@ -44,6 +45,8 @@ import { type Secrets, WorkerLink } from './worker-link.ts';
 
 const MAILBOX_MAX = 20_000;
 const SLOT_ID_LENGTH = 8;
+/** Slots changed in one turn at the most: its record must fit a message. */
+const SLICE = 500;
 const NO_ORG: OrgSpec = { max: 0, weight: 1 };
 
 export interface PoolShardOptions {
@@ -147,6 +150,20 @@ class PoolShard implements ShardSession {
     this.#shard.watch(JANITOR_SHARD, (later, shadow) => this.#follow(later, shadow));
   }
 
+  /** The pool is no longer configured: what is idle goes, what is reserved goes when its reservation ends. */
+  get #isRetired(): boolean {
+    return this.#config.pools[this.#options.pool] === undefined;
+  }
+
+  #retireSoon(): void {
+    this.#shard.setTimer('retire', 0, 'internal', (turn) => {
+      if (!this.#isRetired) return;
+      const idle = [...this.#slots.warm, ...this.#slots.warmOld, ...this.#slots.parked.keys()];
+      for (const id of idle.slice(0, SLICE)) this.#slots.change(turn, id, { type: 'drain.ordered', reason: 'pool-removed' });
+      if (idle.length > SLICE) this.#retireSoon();
+    });
+  }
+
   command(turn: Turn, command: Command): void {
     let body: ShardCommand;
     try {
@@ -156,9 +173,12 @@ class PoolShard implements ShardSession {
       return turn.answerAtOnce(command, { ok: false, error: { code: 'bad-request', message, ...(field === undefined ? {} : { field }) } });
     }
     switch (body.type) {
-      case 'reserve':
+      case 'reserve': {
+        const miss: Miss = { reason: 'pool-unknown', retryAfterMs: BUDGETS.retryHintMs };
+        if (this.#isRetired) return turn.answer(command, { ok: false, miss });
         this.#desk.reserve(turn, command, body);
         break;
+      }
       case 'renew':
         return this.#desk.renew(turn, command, body.reservations);
       case 'release':
@@ -188,8 +208,14 @@ class PoolShard implements ShardSession {
 
   quarantined(turn: Turn, actor: { readonly kind: string; readonly id: string }, error: unknown): void {
     this.#shard.logger.error({ slot: actor.id, error: String(error) }, 'a slot is quarantined');
-    const slot = this.#slots.get(turn, actor.id);
-    if (slot !== undefined && slot.state !== 'draining') this.#reconciler.stop(slot);
+    const slot = this.#slots.quarantine(turn, actor.id);
+    if (slot !== undefined) turn.afterCommit(() => this.#reconciler.stop(slot));
+  }
+
+  turnFailed(turn: Turn): void {
+    this.#slots.index(turn);
+    this.#state = turn.get(poolStateKind, STATE_ID) ?? this.#state;
+    this.#reporter.changed();
   }
 
   close(): void {
@@ -212,6 +238,7 @@ class PoolShard implements ShardSession {
       }
     }
     this.#desk.changed(turn, change);
+    if (this.#isRetired && (after.state === 'warm' || after.state === 'reserved.parked')) this.#retireSoon();
     if (after.state === 'warm' && before?.state === 'spawning') this.#replaceOld(turn);
   }
 
@@ -304,6 +331,7 @@ class PoolShard implements ShardSession {
     });
     this.#slots.retemplate(turn);
     this.#desk.applyCaps(turn);
+    if (this.#isRetired) this.#retireSoon();
     this.#reporter.changed();
   }
 

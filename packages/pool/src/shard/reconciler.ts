@@ -151,7 +151,11 @@ export class Reconciler {
         this.#changed(turn, slot.id, { type: 'worker.lost', detail: 'the driver does not know it any more' });
     }
     const orphans = [...listed.values()].filter(
-      (worker) => worker.state !== 'exited' && worker.ageMs > BUDGETS.orphanAgeMs && this.#slots.get(turn, worker.slot) === undefined,
+      (worker) =>
+        worker.state !== 'exited' &&
+        worker.ageMs > BUDGETS.orphanAgeMs &&
+        this.#slots.get(turn, worker.slot) === undefined &&
+        !this.#link.isAdopted(worker.slot),
     );
     this.#remove(turn, orphans);
   }

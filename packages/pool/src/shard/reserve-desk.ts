@@ -20,6 +20,8 @@ type Source = 'warm' | 'parked' | 'waited';
 
 /** Candidates that one call may use up before it is told `activation-failed`. */
 const CANDIDATES_MAX = 3;
+/** Slots changed in one turn at the most: its record must fit a message. */
+const SLICE = 500;
 /** Answers that one request may have open at once: its first try and its repeats. */
 const OPEN_ANSWERS_MAX = 8;
 
@@ -152,7 +154,8 @@ export class ReserveDesk {
 
   /** Gives warm slots to waiters for as long as there are both. */
   serve(turn: Turn): void {
-    for (;;) {
+    for (let given = 0; ; given += 1) {
+      if (given >= SLICE) return this.#shard.setTimer('serve', 0, 'internal', (later) => this.serve(later));
       const id = this.#slots.candidate();
       if (id === undefined || this.#waiters.size === 0) return;
       const request = this.#waiters.take();
@@ -320,7 +323,7 @@ export class ReserveDesk {
     const ceiling = this.#policy.ceiling();
     if (ceiling === undefined || this.#slots.alive < ceiling || this.#slots.parked.size === 0) return;
     const wanted = this.#waiters.size + this.#refusals.count(turn.nowMs);
-    let room = wanted - this.#slots.count('warm', 'spawning', 'draining');
+    let room = Math.min(SLICE, wanted - this.#slots.count('warm', 'spawning', 'draining'));
     for (const [id, org] of this.#slots.parked) {
       if (room <= 0) return;
       if (this.#waiters.sizeOf(org) > 0) continue;

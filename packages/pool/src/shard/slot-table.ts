@@ -67,12 +67,19 @@ export class SlotTable {
 
   /** Takes over what the journal says, with clocks that go on or start again as their kind wants. */
   load(turn: Turn): void {
+    this.index(turn);
     for (const [id, record] of turn.list(slotKind)) {
       const slot = viewOf(record);
-      this.#index(slot);
       this.#arm(slot, this.#shard.elapsedInStateMs(slotKind, id));
       if (slot.reservation !== null) this.renewLease(slot);
     }
+  }
+
+  /** Makes the indexes anew from the records. */
+  index(turn: Turn): void {
+    for (const index of [this.warm, this.warmOld, this.#parked, this.#parkedOf, this.#byRequest, this.#ofOrg, this.#onHost]) index.clear();
+    for (const state of SLOT_STATES) this.#counts.set(state, 0);
+    for (const [, record] of turn.list(slotKind)) this.#index(viewOf(record));
   }
 
   get(turn: Turn, id: string): Slot | undefined {
@@ -93,12 +100,27 @@ export class SlotTable {
     this.#changed(turn, { id: slot.id, before: undefined, after: slot, event: undefined });
   }
 
+  /** Ends a slot without its machine, which cannot take an event any more: its worker is still to be stopped. */
+  quarantine(turn: Turn, id: string): Slot | undefined {
+    const record = turn.get(slotKind, id);
+    if (record === undefined) return undefined;
+    const { context } = record;
+    const lastEnd = context.reservation === null ? context.lastEnd : { epoch: context.epoch, reason: 'quarantined' as const };
+    const ended: SlotContext = { ...context, reservation: null, lastEnd, reason: 'quarantined', detail: null };
+    const before = viewOf(record);
+    turn.put(slotKind, id, { state: 'draining', context: ended });
+    return this.#moved(turn, before, { ...ended, state: 'draining' }, undefined);
+  }
+
   /** Gives a slot an event; undefined where it has no transition for it. */
   change(turn: Turn, id: string, event: SlotEvent): Slot | undefined {
     const result = turn.send(slotKind, id, event);
     if (!result.isAccepted || result.before === undefined || result.after === undefined) return undefined;
-    const before = viewOf(result.before);
-    const after = viewOf(result.after);
+    return this.#moved(turn, viewOf(result.before), viewOf(result.after), event);
+  }
+
+  #moved(turn: Turn, before: Slot, after: Slot, event: SlotEvent | undefined): Slot {
+    const { id } = after;
     this.#unindex(before);
     this.#index(after);
     if (before.state !== after.state) this.#arm(after, 0);

@@ -48,6 +48,8 @@ export class WorkerLink {
   readonly #activationMs: () => number;
   /** Executed ticks since the last sign of life. */
   readonly #quietTicks = new Map<string, number>();
+  /** Executed ticks since a worker without a slot said that it is active. */
+  readonly #adopted = new Map<string, number>();
   #isAlarmed = false;
 
   constructor(shard: OwnedShard, slots: SlotTable, desk: ReserveDesk, secrets: Secrets, activationMs: () => number) {
@@ -63,11 +65,6 @@ export class WorkerLink {
     this.#shard.subscribe(subjects.workerHellos(this.#shard.shard), (message) => this.#hear(message, true));
     this.#shard.subscribe(subjects.workerBeats(this.#shard.shard), (message) => this.#hear(message, false));
     this.#shard.setTimer('silence', TICK_MS, 'external', (turn) => this.#tick(turn));
-  }
-
-  /** Not heard of since this many ticks of a second; 0 for one that was heard of in this one. */
-  quietMs(id: string): number {
-    return (this.#quietTicks.get(id) ?? 0) * TICK_MS;
   }
 
   /** Tells a slot's worker whose it is; called after the grant is committed. */
@@ -168,6 +165,7 @@ export class WorkerLink {
 
   #heard(turn: Turn, id: string, beat: WorkerBeat, hello: BusMessage | undefined): void {
     const slot = this.#slots.get(turn, id);
+    if (slot === undefined && beat.state === 'active') return this.#adopt(id);
     if (slot === undefined) return this.#stop(turn, hello, 'there is no such slot');
     if (slot.state === 'draining') return this.#stop(turn, hello, 'the slot is draining');
     if (slot.instance !== null && slot.instance !== beat.instance) return this.#stop(turn, hello, 'another instance has the slot');
@@ -178,6 +176,21 @@ export class WorkerLink {
       this.#noteActive(turn, id, beat);
     }
     if (hello !== undefined) turn.afterCommit(() => this.#reply(hello, { type: 'welcome', beatMs: this.#beatMs() }));
+  }
+
+  /**
+   * NATS has lost writes that it had acknowledged: this worker serves somebody whom no journal knows. It is left alone for
+   * as long as it says so (G7, G9); once it is idle the sweep removes it.
+   */
+  #adopt(id: string): void {
+    if (!this.#adopted.has(id))
+      this.#shard.logger.error({ slot: id }, 'a worker serves a reservation that no journal knows: it is left alone');
+    this.#adopted.set(id, 0);
+  }
+
+  /** A worker without a slot that has said lately that it serves somebody. */
+  isAdopted(id: string): boolean {
+    return this.#adopted.has(id);
   }
 
   /** Every answer that states something waits for an append, this one too. */
@@ -209,6 +222,10 @@ export class WorkerLink {
         this.#slots.silent.add(slot.id);
         this.#shard.logger.warn({ slot: slot.id, org: slot.org, silentMs: ticks * TICK_MS }, 'a worker has fallen silent');
       }
+    }
+    for (const [id, ticks] of this.#adopted) {
+      if (ticks * TICK_MS >= lostMs) this.#adopted.delete(id);
+      else this.#adopted.set(id, ticks + 1);
     }
     const { silent } = this.#slots;
     if (silent.size === 0) return void (this.#isAlarmed = false);

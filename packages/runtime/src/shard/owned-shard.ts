@@ -7,6 +7,7 @@
 //   O4. After close nothing of it runs, and everybody who waits has been told `retry-elsewhere`.
 import type { Clock, Logger, MessageBus, Metrics, Random, Subscription } from '@muster/ports';
 import type { ClockKind, Effect, OwnedShard, RecordKind, Shadow, ShardDefinition, ShardSession, Turn } from '../contract.ts';
+import { encodeRecord } from '../journal/record.ts';
 import type { Store } from '../journal/store.ts';
 import type { RuntimeMetrics } from '../metrics.ts';
 import { Queue } from '../queue.ts';
@@ -70,6 +71,7 @@ export class LiveShard implements OwnedShard, TurnHost {
   readonly #subscriptions = new Set<Subscription>();
   #session: ShardSession | undefined;
   #isInTurn = false;
+  #isRecovering = false;
   #isClosed = false;
   #isLeaving = false;
   #wasFrozen = false;
@@ -86,7 +88,7 @@ export class LiveShard implements OwnedShard, TurnHost {
     this.bus = options.bus;
     this.chain = options.chain;
     this.live = new LiveState(options.shadow.store, options.retain);
-    this.#timers = new Timers<Run>({ clock: this.clock, lostMs: () => options.watch.lostMs, run: (fire) => this.turn(fire) });
+    this.#timers = new Timers<Run>({ clock: this.clock, lostMs: () => options.watch.lost(), run: (fire) => this.turn(fire) });
     this.#tasks = new Tasks({
       clock: this.clock,
       random: this.random,
@@ -214,18 +216,19 @@ export class LiveShard implements OwnedShard, TurnHost {
     if (this.isFrozen && this.#mailbox.length > 0) this.#dropExpired();
   }
 
-  /** Decides nothing from now on; resolves when the journal says that it is `to`'s. False: it was lost first. */
-  handOver(to: string): Promise<boolean> {
+  /**
+   * Decides nothing from now on; resolves when everything decided is durable and, with an heir, the journal says that it is
+   * the heir's. False: it was lost first.
+   */
+  leave(heir: string | undefined): Promise<boolean> {
     this.#isLeaving = true;
     this.#timers.close();
     this.#tasks.close();
     this.#refuseAll();
     return new Promise((resolve) => {
-      this.chain.submit({
-        type: 'handover',
-        encode: (head) => Buffer.from(`${head},"to":${JSON.stringify(to)}}`),
-        releases: [{ release: () => resolve(true), drop: () => resolve(false) }],
-      });
+      const releases = [{ release: () => resolve(true), drop: () => resolve(false) }];
+      if (heir === undefined) this.chain.submit({ type: 'confirm', encode: (head) => encodeRecord(head, '', ''), releases });
+      else this.chain.submit({ type: 'handover', encode: (head) => encodeRecord(head, `,"to":${JSON.stringify(heir)}`, ''), releases });
     });
   }
 
@@ -278,6 +281,14 @@ export class LiveShard implements OwnedShard, TurnHost {
       this.live.abort();
       this.logger.error({ shard: this.shard, error }, 'a turn failed; it changed nothing');
       command?.refuse(this.epoch, { code: 'internal', message: `${this.shard}: the command failed` });
+      const session = this.#session;
+      if (session?.turnFailed !== undefined && !this.#isRecovering) {
+        this.#isRecovering = true;
+        this.turn((later) => {
+          session.turnFailed?.(later);
+          this.#isRecovering = false;
+        });
+      }
     } finally {
       this.#isInTurn = false;
     }
