@@ -1,3 +1,4 @@
+import { BUDGETS } from '@muster/domain';
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { stringify } from 'yaml';
@@ -70,6 +71,71 @@ test('every problem is named with its path, unknown keys too', () => {
   for (const path of ['pools.duckdb.floor', 'pools.duckdb.parkedTtl', 'pools.duckdb.maximum', 'pools.duckdb.worker.memory']) {
     expect(error.message).toContain(`${path}: `);
   }
+});
+
+test('a problem says what is wanted, its limit, and what was given', () => {
+  const error = problemOf(
+    'cluster: {name: demo}\npools: {A: {driver: simulated}, a: {driver: docker, floor: 1.5, parkedTtl: 99d, worker: {memory: 1B, env: {MUSTER_SLOT: x}}}}\norgs: {c: {max: -1}}',
+  );
+  expect(error.message.split('; ')).toEqual(
+    expect.arrayContaining([
+      'pools.A: as a name must be lower case letters, digits and single dashes, starting with a letter',
+      'pools.a.driver: must be process or simulated, not "docker"',
+      'pools.a.floor: must be a whole number, not 1.5',
+      'pools.a.parkedTtl: must be a duration, 0 to 1d, not 99d',
+      'pools.a.worker.memory: must be a size, 1MiB or more, not 1B',
+      'pools.a.worker.env.MUSTER_SLOT: as a name is set by Muster itself',
+      'orgs.c.max: must be 0 or more, not -1',
+    ]),
+  );
+  expect(problemOf('pools: {a: {driver: process, floor: -1}}').message).toBe(
+    'cluster: is missing; pools.a.floor: must be 0 or more, not -1; pools.a.worker.command: is needed by the process driver',
+  );
+});
+
+test('the defaults are those of the one table of budgets', () => {
+  const { config } = parseClusterConfig('cluster: {name: demo}\npools: {a: {driver: simulated}}');
+  expect(config.pools.a).toMatchObject({
+    spawnMs: BUDGETS.spawnMs,
+    activationMs: BUDGETS.activationMs,
+    leaseTtlMs: BUDGETS.leaseMs,
+    parkedTtlMs: BUDGETS.parkedMs,
+    waitMaxMs: BUDGETS.waitMaxMs,
+  });
+});
+
+test.each([
+  ['deeply nested', '['.repeat(100_000)],
+  ['a cycle', 'a: &a [*a]'],
+  ['many aliases', `a: &a [${'x,'.repeat(100)}x]\nb: &b [${'*a,'.repeat(100)}*a]\nc: [${'*b,'.repeat(100)}*b]`],
+  ['two documents', 'a: 1\n---\nb: 2'],
+  ['one key twice', 'a: 1\na: 2'],
+  ["a key that is every object's", 'cluster: {name: demo}\npools: {}\norgs: {__proto__: {max: 1}}'],
+])('%s is no YAML of ours', (_what, text) => {
+  const error = problemOf(text);
+  expect(error.code).toBe('bad-request');
+  expect(error.message).toMatch(/^the configuration is not YAML: .*[^:]$/);
+});
+
+test('what would not fit one record of the journal, or one message, is refused with the limit', () => {
+  const command = `[${Array.from({ length: 20 }, () => 'x'.repeat(1_000)).join(',')}]`;
+  expect(problemOf(`cluster: {name: demo}\npools: {a: {driver: process, worker: {command: ${command}}}}`).message).toBe(
+    'pools.a.worker: may have at most 16384 bytes as JSON',
+  );
+  const orgs = Array.from({ length: 9_000 }, (_, n) => `  org-${n}: {max: 1}`).join('\n');
+  expect(problemOf(`cluster: {name: demo}\npools: {}\norgs:\n${orgs}`).code).toBe('payload-too-large');
+});
+
+test('names that every object inherits are names like any other', () => {
+  const { config } = parseClusterConfig('cluster: {name: demo}\npools: {constructor: {driver: simulated}}\norgs: {toString: {max: 2}}');
+  expect(Object.keys(config.pools)).toEqual(['constructor']);
+  expect(Object.entries(config.orgs)).toEqual([['toString', { max: 2, weight: 1 }]]);
+  expect(problemsOfChange({ pools: {}, orgs: {} }, config)).toEqual([]);
+});
+
+test('an activation that outlasts the lease is worth a warning', () => {
+  const { warnings } = parseClusterConfig('cluster: {name: demo}\npools: {a: {driver: simulated, leaseTtl: 5s}}');
+  expect(warnings).toEqual(['pools.a.activation: 10000 ms, but a lease of 5000 ms runs out before']);
 });
 
 test.each([

@@ -1,7 +1,8 @@
 import { createHash } from 'node:crypto';
-import type { ClusterConfig, PoolSpec, WorkerTemplate } from '@muster/domain';
-import { parseDocument } from 'yaml';
+import { type ClusterConfig, ownOf, type PoolSpec, type WorkerTemplate } from '@muster/domain';
+import { LineCounter, parseDocument, visit } from 'yaml';
 import { MusterError } from '../errors.ts';
+import { type ConfigRemark, remarksOf, wordsOf } from './problem.ts';
 import { type ClusterFile, clusterFileSchema } from './schema.ts';
 
 /** A configuration, compiled: durations in ms, sizes in bytes, defaults filled in. */
@@ -16,14 +17,10 @@ export interface ParsedConfig {
   readonly warnings: readonly string[];
 }
 
-/** One thing that is wrong, or worth saying, with its path: `pools.duckdb.floor`. */
-export interface ConfigRemark {
-  readonly path: string;
-  readonly message: string;
-}
-
 /** The largest configuration, characters. */
 const TEXT_MAX = 1024 * 1024;
+/** Pools and orgs are one record of the janitor's journal, twice while pools are being retired. */
+const COMPILED_BYTES_MAX = 256 * 1024;
 const PROBLEMS_SHOWN = 20;
 
 /**
@@ -33,31 +30,51 @@ const PROBLEMS_SHOWN = 20;
 export function parseClusterConfig(text: string): ParsedConfig {
   if (text.length > TEXT_MAX)
     throw new MusterError('payload-too-large', `the configuration has ${text.length} characters, the limit is ${TEXT_MAX}`);
-  const result = clusterFileSchema.safeParse(readYaml(text));
+  const result = clusterFileSchema.safeParse(readYaml(text), { error: wordsOf });
   if (!result.success) {
-    const remarks = result.error.issues.flatMap((issue): ConfigRemark[] => {
-      const path = issue.path.map(String);
-      if (issue.code === 'unrecognized_keys')
-        return issue.keys.map((key) => ({ path: [...path, key].join('.'), message: 'is not a known key' }));
-      return [{ path: path.join('.'), message: issue.message }];
-    });
+    const remarks = remarksOf(result.error.issues);
     const [first] = remarks;
     const said = remarks.slice(0, PROBLEMS_SHOWN).map(({ path, message }) => `${path === '' ? 'the file' : path}: ${message}`);
     if (remarks.length > PROBLEMS_SHOWN) said.push(`and ${remarks.length - PROBLEMS_SHOWN} more`);
     throw new MusterError('bad-request', said.join('; '), first === undefined ? {} : { field: first.path });
   }
-  return compile(result.data);
+  const parsed = compile(result.data);
+  const bytes = Buffer.byteLength(JSON.stringify(parsed.config));
+  if (bytes > COMPILED_BYTES_MAX)
+    throw new MusterError('payload-too-large', `the pools and orgs have ${bytes} bytes, the limit is ${COMPILED_BYTES_MAX}`);
+  return parsed;
 }
 
 function readYaml(text: string): unknown {
-  const document = parseDocument(text, { prettyErrors: true, maxAliasCount: 100 } as never);
-  const [error] = document.errors;
-  if (error !== undefined)
-    throw new MusterError('bad-request', `the configuration is not YAML: ${error.message.split('\n')[0]}`, { cause: error });
   try {
-    return document.toJS({ maxAliasCount: 100 });
+    // The parser's own look for a key that is there twice compares all with all: 16,000 keys would hold a replica up for seconds.
+    // Likewise its errors: only the first is shown, so only that one is made readable.
+    const lines = new LineCounter();
+    const document = parseDocument(text, { logLevel: 'error', uniqueKeys: false, prettyErrors: false, lineCounter: lines });
+    const [error] = document.errors;
+    if (error !== undefined) {
+      const { line, col } = lines.linePos(error.pos[0]);
+      throw new Error(`${error.message} at line ${line}, column ${col}`, { cause: error });
+    }
+    visit(document, { Map: (_, { items }) => refuseTwins(items.map(({ key }) => String(key))) });
+    return document.toJS({
+      maxAliasCount: 100,
+      reviver: (key, value) => {
+        if (key === '__proto__') throw new Error('no key may be __proto__');
+        return value as unknown;
+      },
+    });
   } catch (cause) {
-    throw new MusterError('bad-request', `the configuration is not YAML: ${String(cause)}`, { cause });
+    const [line = ''] = (cause instanceof Error ? cause.message : String(cause)).split('\n');
+    throw new MusterError('bad-request', `the configuration is not YAML: ${line}`, { cause });
+  }
+}
+
+function refuseTwins(keys: readonly string[]): void {
+  const seen = new Set<string>();
+  for (const key of keys) {
+    if (seen.has(key)) throw new Error(`the key ${JSON.stringify(key.slice(0, 40))} is there twice in one map`);
+    seen.add(key);
   }
 }
 
@@ -67,6 +84,9 @@ function compile(file: ClusterFile): ParsedConfig {
   for (const [name, pool] of Object.entries(file.pools)) {
     const { command, env, memory } = pool.worker;
     const template: WorkerTemplate = { ...(command === undefined ? {} : { command }), env, memoryBytes: memory };
+    if (pool.activation >= pool.leaseTtl) {
+      warnings.push(`pools.${name}.activation: ${pool.activation} ms, but a lease of ${pool.leaseTtl} ms runs out before`);
+    }
     const isHeldDown = pool.max > 0 && pool.floor > pool.max;
     if (isHeldDown) warnings.push(`pools.${name}.floor: ${pool.floor} is held down to max (${pool.max})`);
     pools[name] = {
@@ -120,7 +140,7 @@ export function isSameConfig(before: ClusterConfig, next: ClusterConfig): boolea
 /** What keeps `next` from taking the place of `before`: what of a pool cannot change while it exists (DESIGN 7.4). */
 export function problemsOfChange(before: ClusterConfig, next: ClusterConfig): readonly ConfigRemark[] {
   return Object.values(next.pools).flatMap((pool): ConfigRemark[] => {
-    const old = before.pools[pool.name];
+    const old = ownOf(before.pools, pool.name);
     if (old === undefined) return [];
     const fixed = ['shards', 'driver'] as const;
     return fixed

@@ -1,56 +1,72 @@
 // `muster.yaml` as it is written: strict, every value with its limits and its default in one place.
-import { BUDGETS, parseDuration, parseSize } from '@muster/domain';
+import { parseDuration, parseSize } from '@muster/domain';
 import { z } from 'zod';
 import { orgSchema, poolSchema } from '../schemas.ts';
 
-/** A duration with its limits, in ms afterwards. */
-function duration(defaultText: string, minMs: number, maxMs: number) {
+/** A duration, in ms afterwards. Limits are written as people read them; 0 needs no unit. */
+function duration(defaultText: string, min: string, max: string) {
+  const limits = `a duration, ${min} to ${max}`;
   return z
     .union([z.string(), z.literal(0)], 'must be a duration like 500ms, 60s or 5m')
+    .meta({ limits })
     .default(defaultText)
-    .transform((value, context): number => {
-      try {
-        const ms = parseDuration(String(value));
-        if (ms >= minMs && ms <= maxMs) return ms;
-        context.addIssue({ code: 'custom', message: `must be ${minMs} to ${maxMs} ms, not ${ms}` });
-      } catch (error) {
-        context.addIssue({ code: 'custom', message: (error as Error).message });
-      }
-      return z.NEVER;
-    });
+    .transform(read((text) => parseDuration(text), parseDuration(min), parseDuration(max), limits));
 }
 
-const size = (minBytes: number) =>
-  z.string('must be a size like 256MiB or 18GiB').transform((value, context): number => {
+/** A size, in bytes afterwards. */
+function size(min: string) {
+  const limits = `a size, ${min} or more`;
+  return z
+    .string('must be a size like 256MiB or 18GiB')
+    .meta({ limits })
+    .transform(read((text) => parseSize(text), parseSize(min), Number.MAX_SAFE_INTEGER, limits));
+}
+
+function read(parse: (text: string) => number, min: number, max: number, limits: string) {
+  return (value: string | 0, context: z.core.$RefinementCtx): number => {
     try {
-      const bytes = parseSize(value);
-      if (bytes >= minBytes) return bytes;
-      context.addIssue({ code: 'custom', message: `must be ${minBytes} bytes or more, not ${bytes}` });
+      const read = parse(String(value));
+      if (read >= min && read <= max) return read;
+      context.addIssue({ code: 'custom', message: `must be ${limits}, not ${String(value).slice(0, 40)}` });
     } catch (error) {
       context.addIssue({ code: 'custom', message: (error as Error).message });
     }
     return z.NEVER;
-  });
+  };
+}
 
 const count = (max: number) => z.number().int().min(0).max(max);
-const MINUTE = 60_000;
-const DAY = 24 * 60 * MINUTE;
+/** Neither an argument nor a variable of a process can have a NUL. */
+const text = (max: number) =>
+  z
+    .string()
+    .max(max)
+    .regex(/^[^\0]*$/, 'may not have a NUL');
 
-const workerSchema = z.strictObject({
-  command: z.array(z.string().min(1)).min(1).max(100).optional(),
-  memory: size(1024 * 1024).default(256 * 1024 * 1024),
-  env: z
-    .record(
-      z.string().regex(/^[A-Za-z_][A-Za-z0-9_]*$/, 'must be a name of an environment variable'),
-      z.union([z.string(), z.number(), z.boolean()]).transform(String),
-    )
-    .refine(
-      (env) => !Object.keys(env).some((name) => name.startsWith('MUSTER_') && RESERVED_ENV.has(name)),
-      'may not set what Muster sets itself',
-    )
-    .default({}),
-});
-const RESERVED_ENV = new Set(['MUSTER_NATS_URL', 'MUSTER_CLUSTER', 'MUSTER_SLOT', 'MUSTER_SHARD', 'MUSTER_TOKEN']);
+/** What the host agent sets for each worker (DESIGN 8). */
+const RESERVED_ENV: readonly string[] = ['MUSTER_NATS_URL', 'MUSTER_CLUSTER', 'MUSTER_SLOT', 'MUSTER_SHARD', 'MUSTER_TOKEN'];
+/** A template is part of every command to start a worker, and of the configuration's record. */
+const TEMPLATE_BYTES_MAX = 16 * 1024;
+
+const workerSchema = z
+  .strictObject({
+    command: z.array(text(4_096).min(1)).min(1).max(100).optional(),
+    memory: size('1MiB').prefault('256MiB'),
+    env: z
+      .record(
+        z
+          .string()
+          .regex(/^[A-Za-z_][A-Za-z0-9_]*$/, 'must be letters, digits and _')
+          .refine((name) => !RESERVED_ENV.includes(name), 'is set by Muster itself'),
+        z.union([text(8_192), z.number(), z.boolean()], 'must be a text, a number, true or false').transform(String),
+      )
+      .default({}),
+  })
+  .refine((worker) => JSON.stringify(worker).length <= TEMPLATE_BYTES_MAX, `may have at most ${TEMPLATE_BYTES_MAX} bytes as JSON`);
+
+function isObject(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null;
+}
 
 /** One pool as it is written. */
 export const poolConfigSchema = z
@@ -61,20 +77,22 @@ export const poolConfigSchema = z
     max: count(1_000_000).default(0),
     shards: z.number().int().min(1).max(64).default(1),
     recycle: z.enum(['single-use', 'same-org', 'shared']).default('same-org'),
-    parkedTtl: duration('60s', 0, DAY),
-    leaseTtl: duration('60s', 1_000, DAY),
-    waitMax: duration('30s', 0, 10 * MINUTE),
-    scaleDown: z.strictObject({ after: duration('60s', 1_000, DAY), every: duration('30s', 1_000, DAY) }).prefault({}),
+    parkedTtl: duration('60s', '0', '1d'),
+    leaseTtl: duration('60s', '1s', '1d'),
+    waitMax: duration('30s', '0', '10m'),
+    scaleDown: z.strictObject({ after: duration('60s', '1s', '1d'), every: duration('30s', '1s', '1d') }).prefault({}),
     breaker: z.strictObject({ failures: z.number().int().min(1).max(1_000).default(5) }).prefault({}),
     waitersMax: z.number().int().min(1).max(100_000).default(10_000),
     refusedPerOrgMax: z.number().int().min(1).max(1_000).default(10),
     surge: z.number().min(0).max(1).default(0.25),
-    spawn: duration(`${BUDGETS.spawnMs}ms`, 1_000, 60 * MINUTE),
-    activation: duration(`${BUDGETS.activationMs}ms`, 100, 5 * MINUTE),
+    spawn: duration('5m', '1s', '1h'),
+    activation: duration('10s', '100ms', '5m'),
   })
   .refine((pool) => pool.driver !== 'process' || pool.worker.command !== undefined, {
     path: ['worker', 'command'],
     message: 'is needed by the process driver',
+    // Also where the pool has other problems: all of them are named at once.
+    when: ({ value }) => isObject(value) && isObject(value.worker),
   });
 
 /** The whole file as it is written. */
@@ -88,7 +106,7 @@ export const clusterFileSchema = z.strictObject({
         .max(20),
     })
     .optional(),
-  host: z.strictObject({ memoryBudget: size(1024 * 1024).optional() }).prefault({}),
+  host: z.strictObject({ memoryBudget: size('1MiB').optional() }).prefault({}),
   pools: z.record(poolSchema, poolConfigSchema).refine((pools) => Object.keys(pools).length <= 200, 'may be at most 200'),
   orgs: z
     .record(orgSchema, z.strictObject({ max: count(1_000_000).default(0), weight: z.number().min(0.01).max(1_000).default(1) }))
