@@ -57,6 +57,7 @@ class ReplicaRuntime implements Runtime {
       onRecord: (shadow, record) => this.#followed(shadow, record),
       onCaughtUp: () => this.#caughtUp(),
       onReset: () => this.#reset(),
+      onStopped: (shadow) => this.#ownership.stopped(shadow),
     });
     this.#liveness = new Liveness({
       replica,

@@ -1,5 +1,6 @@
 // A cluster on the memory twins, for the tests of this package: replicas that can be stopped, paused and cut off.
 import {
+  type Clock,
   FaultyJournal,
   type Hop,
   ManualClock,
@@ -10,6 +11,7 @@ import {
   MemoryMetrics,
   MemoryNetwork,
   SeededRandom,
+  type Timer,
 } from '@muster/ports';
 import { assign, emit, setup } from 'xstate';
 import { type ActorAnswer, actorShard, defineActor } from './actor-shard.ts';
@@ -77,10 +79,57 @@ export interface Replica {
   readonly journal: FaultyJournal;
   readonly logger: MemoryLogger;
   readonly metrics: MemoryMetrics;
-  readonly clock: ManualClock;
   readonly runtime: Runtime;
   /** As `kill -9`: its link is gone for good. */
   kill(): void;
+  /** As SIGSTOP and SIGCONT: nothing runs in it, and what it is sent arrives when it goes on. */
+  pauseFor(ms: number): void;
+}
+
+/** The clock of a process that can stand still while time goes on. */
+class PausableClock implements Clock {
+  readonly #inner: ManualClock;
+  #held: (() => void)[] = [];
+  goesOnAtMs = 0;
+
+  constructor(inner: ManualClock) {
+    this.#inner = inner;
+  }
+
+  get isPaused(): boolean {
+    return this.#inner.monotonicMs() < this.goesOnAtMs;
+  }
+
+  pauseFor(ms: number): void {
+    this.goesOnAtMs = this.#inner.monotonicMs() + ms;
+    this.#inner.setTimer(ms, () => {
+      const held = this.#held;
+      this.#held = [];
+      for (const fire of held) fire();
+    });
+  }
+
+  monotonicMs(): number {
+    return this.#inner.monotonicMs();
+  }
+
+  wallMs(): number {
+    return this.#inner.wallMs();
+  }
+
+  setTimer(delayMs: number, fire: () => void): Timer {
+    let isLive = true;
+    const timer = this.#inner.setTimer(delayMs, () => {
+      if (this.isPaused) this.#held.push(() => isLive && fire());
+      else fire();
+    });
+    return {
+      cancel: () => {
+        isLive = false;
+        timer.cancel();
+      },
+    };
+  }
 }
 
 export class TestCluster {
@@ -88,20 +137,25 @@ export class TestCluster {
   readonly server: MemoryJournalServer;
   readonly network: MemoryNetwork;
   readonly replicas: Replica[] = [];
+  readonly #clocks = new Map<string, PausableClock>();
   #seed = 1;
 
   constructor(options: { readonly recordBytesMax?: number; readonly transit?: (hop: Hop) => readonly number[] } = {}) {
     const { recordBytesMax, transit = () => [1] } = options;
     this.server = new MemoryJournalServer({ clock: this.clock, ...(recordBytesMax === undefined ? {} : { recordBytesMax }) });
-    this.network = new MemoryNetwork({ clock: this.clock, transit });
+    this.network = new MemoryNetwork({
+      clock: this.clock,
+      transit: (hop) => {
+        const paused = this.#clocks.get(hop.to);
+        const waitMs = Math.max(0, (paused?.goesOnAtMs ?? 0) - this.clock.monotonicMs());
+        return transit(hop).map((delayMs) => delayMs + waitMs);
+      },
+    });
   }
 
-  async start(
-    name: string,
-    definitions: readonly ShardDefinition[] = [],
-    options: Partial<RuntimeOptions> & { readonly clock?: ManualClock } = {},
-  ): Promise<Replica> {
-    const clock = options.clock ?? this.clock;
+  async start(name: string, definitions: readonly ShardDefinition[] = [], options: Partial<RuntimeOptions> = {}): Promise<Replica> {
+    const clock = new PausableClock(this.clock);
+    this.#clocks.set(name, clock);
     const bus = new MemoryBus({ network: this.network, name, clock });
     const journal = new FaultyJournal(new MemoryJournal({ bus, server: this.server }), { clock });
     const logger = new MemoryLogger();
@@ -119,13 +173,22 @@ export class TestCluster {
     });
     const runtime = await this.clock.resolve(starting);
     runtime.define(definitions);
-    const replica = { name, bus, journal, logger, metrics, clock, runtime, kill: () => bus.disconnect() };
+    const replica: Replica = {
+      name,
+      bus,
+      journal,
+      logger,
+      metrics,
+      runtime,
+      kill: () => bus.disconnect(),
+      pauseFor: (ms) => clock.pauseFor(ms),
+    };
     this.replicas.push(replica);
     return replica;
   }
 
   /** A replica that owns the shard `bank`. */
-  async startBank(name = 'a', options: Parameters<TestCluster['start']>[2] = {}): Promise<Replica> {
+  async startBank(name = 'a', options: Partial<RuntimeOptions> = {}): Promise<Replica> {
     const replica = await this.start(name, [bank()], options);
     await this.clock.runUntil(() => replica.runtime.isOwned('bank'));
     return replica;

@@ -69,7 +69,7 @@ export class Liveness {
     const { bus } = this.#options;
     this.#subscription = bus.subscribe(subjects.replicaBeats(), (message) => this.#heard(message.subject, message.data));
     this.#status = bus.onStatus((status) => {
-      if (status === 'connected') this.#silentTicks.clear();
+      if (status === 'connected') for (const shard of this.#silentTicks.keys()) this.#silentTicks.set(shard, 0);
     });
     this.beat();
     this.#arm();

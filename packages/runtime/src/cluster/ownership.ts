@@ -8,7 +8,7 @@ import type { Clock, Journal, Logger, MessageBus, Metrics, Random, Subscription,
 import { subjects } from '@muster/protocol';
 import type { Shadow, ShardDefinition } from '../contract.ts';
 import type { Follower } from '../journal/follower.ts';
-import { type JournalRecord, parseRecord, RECORD_VERSION } from '../journal/record.ts';
+import { encodeRecord, type JournalRecord, parseRecord, RECORD_VERSION } from '../journal/record.ts';
 import type { ShadowShard } from '../journal/shadow.ts';
 import { Snapshotter } from '../journal/snapshotter.ts';
 import type { RuntimeMetrics } from '../metrics.ts';
@@ -135,6 +135,11 @@ export class Ownership {
     if (shadow.handedTo === replica) this.#consider();
   }
 
+  /** The shard's journal cannot be followed any further: nobody could take it over, so nobody goes on with it. */
+  stopped(shadow: ShadowShard): void {
+    this.#holdings.get(shadow.shard)?.chain.depose(`its journal is stopped: ${shadow.stopped}`);
+  }
+
   /** The shadows are empty and are read again. */
   reset(): void {
     for (const { snapshotter } of this.#holdings.values()) snapshotter?.cancel();
@@ -255,7 +260,7 @@ export class Ownership {
     const extra = `,"replica":${JSON.stringify(replica)},"retain":${JSON.stringify(retainOf(definition))}`;
     chain.submit({
       type: 'epoch',
-      encode: (head) => Buffer.from(`${head}${extra}}`),
+      encode: (head) => encodeRecord(head, extra, ''),
       releases: [{ release: () => this.#acknowledged(claimed) }],
     });
   }
@@ -334,14 +339,18 @@ export class Ownership {
   async #part(holding: Holding, heir: string | undefined): Promise<void> {
     const { shard, live } = holding;
     const { logger, liveness } = this.#options;
-    if (live === undefined || heir === undefined) {
+    if (live === undefined) {
       this.#drop(holding, 'stopped');
       return;
     }
     holding.isMoving = true;
     holding.snapshotter?.cancel();
-    const isHandedOver = await live.handOver(heir);
-    if (!isHandedOver || this.#holdings.get(shard) !== holding) return;
+    const isLast = await live.leave(heir);
+    if (!isLast || this.#holdings.get(shard) !== holding) return;
+    if (heir === undefined) {
+      this.#drop(holding, 'stopped');
+      return;
+    }
     logger.info({ shard, to: heir }, 'shard handed over');
     this.#holdings.delete(shard);
     // Requests still come here until the heir has it; they are refused, which costs their askers one more try.

@@ -20,6 +20,8 @@ export interface FollowerOptions {
   readonly onRecord: (shadow: ShadowShard, record: JournalRecord) => void;
   /** All shadows are at the end of what was stored when reading began. */
   readonly onCaughtUp: () => void;
+  /** A journal cannot be read any further. */
+  readonly onStopped: (shadow: ShadowShard) => void;
   /** All shadows are empty and will be read again. */
   readonly onReset: () => void;
 }
@@ -260,6 +262,7 @@ export class Follower {
     shadow.isLoading = false;
     this.#queues.delete(shadow.shard);
     this.#options.logger.error({ shard: shadow.shard, seq, error, why: shadow.stopped }, 'a journal cannot be followed any further');
+    this.#options.onStopped(shadow);
   }
 }
 

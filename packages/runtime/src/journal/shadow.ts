@@ -3,11 +3,17 @@
 //   H1. It holds the fold of a prefix of the journal, whole records only, or nothing.
 //   H2. It advances by a record only where that names the one before (`prev`), or is a snapshot.
 import type { RecordKind, Shadow, StoredRecord } from '../contract.ts';
-import type { JournalRecord, SetOp, TimedSet } from './record.ts';
+import type { JournalRecord, TimedSet } from './record.ts';
 import { Store } from './store.ts';
 
 /** Why a shadow does not go on. */
 export type Stopped = 'unknown-version' | 'damaged';
+
+/** Changes since a snapshot was begun; `bytes` is at least what they take as JSON. */
+export interface Recorder {
+  changes: TimedSet[];
+  bytes: number;
+}
 
 export class ShadowShard implements Shadow {
   readonly shard: string;
@@ -29,7 +35,7 @@ export class ShadowShard implements Shadow {
   /** Parts that the last snapshot names. */
   partNames: readonly string[] = [];
   /** Collects the changes from now on, where somebody makes a snapshot. */
-  recorder: TimedSet[] | undefined;
+  recorder: Recorder | undefined;
 
   constructor(shard: string) {
     this.shard = shard;
@@ -54,7 +60,11 @@ export class ShadowShard implements Shadow {
 
   /** @throws what a parser throws */
   advance(record: JournalRecord, seq: number, timeMs: number, bytes: number): void {
-    if (record.set.length > 0) this.#apply(record.set, timeMs);
+    if (record.set.length > 0) {
+      this.store.apply(record.set, timeMs);
+      this.recorder?.changes.push([timeMs, record.set]);
+      if (this.recorder !== undefined) this.recorder.bytes += bytes;
+    }
     if (record.retain !== undefined) this.store.setRetain(record.retain);
     if (record.replica !== undefined) this.owner = record.replica;
     if (record.type === 'snapshot') {
@@ -86,10 +96,5 @@ export class ShadowShard implements Shadow {
     this.snapshotBytes = 0;
     this.partNames = [];
     this.recorder = undefined;
-  }
-
-  #apply(set: readonly SetOp[], timeMs: number): void {
-    this.store.apply(set, timeMs);
-    this.recorder?.push([timeMs, set]);
   }
 }

@@ -6,8 +6,8 @@
 //   N4. Nothing here holds up the loop for longer than one frame takes to compress.
 import type { Clock, Journal, Logger, Random } from '@muster/ports';
 import type { Chain } from '../shard/chain.ts';
-import { encodeRecordWithBody, type PartRef, type SnapshotHead, type TimedSet } from './record.ts';
-import type { ShadowShard } from './shadow.ts';
+import { encodeRecordWithBody, type PartRef, type SnapshotHead } from './record.ts';
+import type { Recorder, ShadowShard } from './shadow.ts';
 import { compress, frameTexts, sha256, toLine } from './snapshot-codec.ts';
 
 export interface SnapshotterOptions {
@@ -79,8 +79,8 @@ export class Snapshotter {
     this.#assertGoing();
     const at = shadow.seq;
     const captured = shadow.store.capture();
-    const changes: TimedSet[] = [];
-    shadow.recorder = changes;
+    const since: Recorder = { changes: [], bytes: 0 };
+    shadow.recorder = since;
 
     const frames: Uint8Array[] = [];
     let bytes = 0;
@@ -101,18 +101,21 @@ export class Snapshotter {
     const deltas = new Parts(journal, shard, `${random.id()}-${at}d`, written);
     const room = parts === undefined ? journal.recordBytesMax - bytes - HEAD_BYTES : half;
     const limit = Math.min(half / 2, room - HEAD_BYTES);
-    for (let round = 1, before = Number.POSITIVE_INFINITY; sizeOf(changes) > limit; round++) {
-      const size = sizeOf(changes);
+    for (let round = 1, before = Number.POSITIVE_INFINITY; since.bytes > limit; round++) {
+      const { bytes: size } = since;
       if (round > ROUNDS_MAX && size >= before) break;
       before = size;
-      await this.#delta(deltas, changes);
+      await this.#delta(deltas, since);
     }
-    await this.#rollup({ at, frames, stateParts, deltas, changes, limit, bytes: bytes + (parts?.bytes ?? 0) }, known);
+    await this.#rollup({ at, frames, stateParts, deltas, since, limit, bytes: bytes + (parts?.bytes ?? 0) }, known);
   }
 
   /** Writes the changes so far into parts, and leaves those that come meanwhile. */
-  async #delta(deltas: Parts, changes: TimedSet[]): Promise<void> {
-    for (const text of frameTexts(changes.splice(0))) {
+  async #delta(deltas: Parts, since: Recorder): Promise<void> {
+    const { changes } = since;
+    since.changes = [];
+    since.bytes = 0;
+    for (const text of frameTexts(changes)) {
       await deltas.add([compress(text)]);
       await this.#breathe();
     }
@@ -127,7 +130,7 @@ export class Snapshotter {
       readonly frames: readonly Uint8Array[];
       readonly stateParts: readonly PartRef[] | undefined;
       readonly deltas: Parts;
-      readonly changes: TimedSet[];
+      readonly since: Recorder;
       readonly limit: number;
       readonly bytes: number;
     },
@@ -138,21 +141,21 @@ export class Snapshotter {
     const untilMs = clock.monotonicMs() + HOLD_MAX_MS;
     chain.hold();
     try {
-      while (!chain.isIdle || shadow.seq !== chain.lastSeq || sizeOf(made.changes) > made.limit) {
+      while (!chain.isIdle || shadow.seq !== chain.lastSeq || made.since.bytes > made.limit) {
         this.#assertGoing();
         if (clock.monotonicMs() > untilMs) throw new Abandoned();
-        if (chain.isIdle && shadow.seq === chain.lastSeq) await this.#delta(made.deltas, made.changes);
+        if (chain.isIdle && shadow.seq === chain.lastSeq) await this.#delta(made.deltas, made.since);
         else await this.#pause(1);
       }
       this.#assertGoing();
       const deltas = made.deltas.take();
-      const rest = made.changes.splice(0);
+      const rest = made.since.changes;
       const head: SnapshotHead = {
         at: made.at,
         ...(made.stateParts === undefined ? { frames: made.frames.map((frame) => frame.length) } : { parts: made.stateParts }),
         ...(deltas.length === 0 ? {} : { deltas }),
         rest,
-        bytes: made.bytes + made.deltas.bytes + sizeOf(rest),
+        bytes: made.bytes + made.deltas.bytes + made.since.bytes,
       };
       const { retain } = shadow.store;
       const extra = `,"replica":${JSON.stringify(replica)},"retain":${JSON.stringify(retain)},"snapshot":${JSON.stringify(head)}`;
@@ -256,8 +259,4 @@ function lengthOf(frame: Uint8Array): Uint8Array {
 
 function* lines(records: Iterable<Parameters<typeof toLine>[0]>): Generator<unknown> {
   for (const record of records) yield toLine(record);
-}
-
-function sizeOf(changes: readonly TimedSet[]): number {
-  return changes.reduce((size, change) => size + Buffer.byteLength(JSON.stringify(change)) + 1, 0);
 }

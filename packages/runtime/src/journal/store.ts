@@ -29,12 +29,13 @@ export class Store {
     for (const [kind, records] of this.#kinds) trim(records, retain[kind]);
   }
 
-  /** Values are parsed from now on, those that are here as well. @throws what a parser throws */
+  /** Values are parsed from now on; those that are here as well, where their kind had no parser. @throws what a parser throws */
   setParsers(parsers: Parsers): void {
+    const before = this.#parsers;
     this.#parsers = parsers;
     for (const [kind, records] of this.#kinds) {
       const parse = parsers.get(kind);
-      if (parse === undefined) continue;
+      if (parse === undefined || before.has(kind)) continue;
       for (const [id, record] of records) records.set(id, { ...record, value: parse(record.value) });
     }
   }

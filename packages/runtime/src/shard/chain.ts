@@ -215,7 +215,7 @@ export class Chain {
     return !this.#isClosed && commit.number > arrival && commit.gaps === this.#options.watch.gaps && commit.epoch === this.#options.epoch;
   }
 
-  /** Sends nothing new until `release`d; decisions queue up. */
+  /** Sends nothing new until `unhold` or `sendHeld`; decisions queue up. */
   hold(): void {
     this.#isHeld = true;
   }
@@ -230,6 +230,8 @@ export class Chain {
       for (const release of special.releases) this.#release(release, undefined);
       return;
     }
+    // From here it is like any other: what is queued follows it, also a confirm that its release may wait for.
+    this.#isHeld = false;
     this.#send(special, [...special.releases], 0);
   }
 

@@ -23,8 +23,9 @@ export class LoopWatch {
     return this.#gaps;
   }
 
-  /** How long all gaps were together, ms. */
-  get lostMs(): number {
+  /** How long all gaps were together, up to now, ms. */
+  lost(): number {
+    this.observe();
     return this.#lostMs;
   }
 

@@ -101,7 +101,7 @@ function isBefore<F>(one: Entry<F>, other: Entry<F>): boolean {
 
 export interface TimersOptions<F> {
   readonly clock: Clock;
-  /** Time that this process lost so far, ms (`LoopWatch.lostMs`), looked at anew. */
+  /** Time that this process lost so far, ms (`LoopWatch.lost`), looked at anew. */
   readonly lostMs: () => number;
   readonly run: (fire: F) => void;
 }
