@@ -134,7 +134,7 @@ describe('where the cluster is', () => {
   it('--nats, MUSTER_NATS_URL, the muster.yaml of the folder, the default', async () => {
     administer(() => ({ ok: true, pools: [] }));
     await run('pools');
-    writeFileSync(join(folder, 'muster.yaml'), 'cluster: { name: demo }\nnats: { servers: ["nats://yaml:4222"] }\n');
+    writeFileSync(join(folder, 'muster.yaml'), 'cluster: { name: demo }\nnats: { servers: ["nats://yaml:4222"] }\npools: {}\n');
     await run('pools');
     await run('pools', { MUSTER_NATS_URL: 'nats://env:1' });
     await run('pools --nats nats://option:1', { MUSTER_NATS_URL: 'nats://env:1' });
@@ -144,7 +144,7 @@ describe('where the cluster is', () => {
   it('names the line of a muster.yaml that is none', async () => {
     writeFileSync(join(folder, 'muster.yaml'), 'cluster: { name: demo\npools:\n');
     expect(await run('pools')).toBe(2);
-    expect(err[0]).toMatch(/muster\.yaml:\d+ is not YAML/);
+    expect(err[0]).toMatch(/muster\.yaml: the configuration is not YAML: .* at line \d/);
   });
 });
 
@@ -249,7 +249,13 @@ describe('reads and administration', () => {
       pools: [pool],
     }));
     expect(await run('status')).toBe(0);
-    for (const said of ['cluster demo', 'http://127.0.0.1:8080', 'duckdb janitor', '54 (18.0 GiB by 256.0 MiB)', 'held for 5.0 s']) {
+    for (const said of [
+      'cluster demo',
+      'http://127.0.0.1:8080',
+      'duckdb janitor',
+      'duckdb: max 54: 18.0 GiB by 256.0 MiB',
+      'held for 5.0 s',
+    ]) {
       expect(out.join('\n')).toContain(said);
     }
   });

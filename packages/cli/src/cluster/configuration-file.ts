@@ -1,18 +1,9 @@
 import { readFileSync } from 'node:fs';
 import { resolve } from 'node:path';
-import { parse as parseYaml, YAMLParseError } from 'yaml';
-import { z } from 'zod';
-import { CliError, EXIT } from '../exit.ts';
+import { parseClusterConfig } from '@muster/protocol';
+import { CliError, cliErrorOf, EXIT } from '../exit.ts';
 
-// The replicas validate the whole file, with the path of every problem; the command reads only what it needs itself.
-const fileSchema = z.looseObject({
-  cluster: z.looseObject({ name: z.string().regex(/^[A-Za-z0-9_-]{1,32}$/, 'may have letters, digits, - and _ only, at most 32') }),
-  nats: z.looseObject({ servers: z.array(z.string()).min(1).optional() }).nullish(),
-  pools: z.record(z.string(), z.looseObject({ driver: z.string().optional() })).nullish(),
-  orgs: z.unknown().optional(),
-});
-
-/** A `muster.yaml` as far as the command itself reads it. */
+/** A `muster.yaml`, read as the replicas read it. */
 export interface ConfigurationFile {
   readonly path: string;
   readonly text: string;
@@ -25,7 +16,7 @@ export interface ConfigurationFile {
   readonly poolsAndOrgs: string;
 }
 
-/** @throws CliError where it cannot be read, or has something else where cluster, nats and pools belong */
+/** @throws CliError where it cannot be read, or is not valid: every problem with its path */
 export function readConfigurationFile(file: string, folder: string): ConfigurationFile {
   const path = resolve(folder, file);
   let text: string;
@@ -52,27 +43,18 @@ export function tryConfigurationOf(folder: string): ConfigurationFile | undefine
 }
 
 function parseConfigurationFile(path: string, text: string): ConfigurationFile {
-  let value: unknown;
   try {
-    value = parseYaml(text);
+    const { cluster, natsServers, config } = parseClusterConfig(text);
+    return {
+      path,
+      text,
+      cluster: cluster.name,
+      servers: natsServers,
+      drivers: [...new Set(Object.values(config.pools).map(({ driver }) => driver))],
+      poolsAndOrgs: JSON.stringify(config),
+    };
   } catch (cause) {
-    const at = cause instanceof YAMLParseError && cause.linePos !== undefined ? `:${cause.linePos[0].line}` : '';
-    const said = cause instanceof Error ? (cause.message.split('\n')[0] ?? '').replace(/:$/, '') : String(cause);
-    throw new CliError('bad-request', `${path}${at} is not YAML: ${said}`, { exitCode: EXIT.usage, cause });
+    const { message, field } = cliErrorOf(cause);
+    throw new CliError('bad-request', `${path}: ${message}`, { exitCode: EXIT.usage, field, cause });
   }
-  const result = fileSchema.safeParse(value);
-  if (!result.success) {
-    const issue = result.error.issues[0];
-    const field = issue?.path.map(String).join('.') ?? '';
-    throw new CliError('bad-request', `${path}: ${field}: ${issue?.message ?? 'is not valid'}`, { exitCode: EXIT.usage, field });
-  }
-  const { cluster, nats, pools, orgs } = result.data;
-  return {
-    path,
-    text,
-    cluster: cluster.name,
-    servers: nats?.servers,
-    drivers: [...new Set(Object.values(pools ?? {}).map(({ driver }) => driver ?? 'process'))],
-    poolsAndOrgs: JSON.stringify({ pools: pools ?? {}, orgs: orgs ?? {} }),
-  };
 }

@@ -117,13 +117,17 @@ function poolsText(pools: readonly PoolSummary[]): string {
     pool.waiting,
     orDash(notesOf(pool).join('; ')),
   ]);
-  return formatTable(heading, rows);
+  const whys = pools.flatMap(({ pool, max, capacity }) =>
+    max > 0 || capacity.kind === 'unbounded'
+      ? []
+      : [`${pool}: max ${capacity.kind === 'bounded' ? capacity.max : capacity.kind}: ${capacity.why}`],
+  );
+  return [formatTable(heading, rows), ...whys].join('\n');
 }
 
 function maxOf({ max, capacity }: PoolSummary): string {
   if (max > 0) return String(max);
-  if (capacity.kind === 'bounded') return `${capacity.max} (${capacity.why})`;
-  return capacity.kind === 'unknown' ? `unknown (${capacity.why})` : 'unbounded';
+  return capacity.kind === 'bounded' ? String(capacity.max) : capacity.kind;
 }
 
 function notesOf(pool: PoolSummary): readonly string[] {

@@ -14,6 +14,7 @@ import { isMusterError, type PoolSummary } from '@muster/protocol';
 import { z } from 'zod';
 import { askAdmin } from '../cluster/ask-admin.ts';
 import type { ConfigurationFile } from '../cluster/configuration-file.ts';
+import { identityOf, isRunning } from '../cluster/process-identity.ts';
 import type { CliContext } from '../context.ts';
 import { CliError, cliErrorOf } from '../exit.ts';
 import { findNatsServer } from '../nats-server/find-nats-server.ts';
@@ -90,8 +91,8 @@ export class LocalCluster {
       return missing.length === 0 ? undefined : `${missing.map(({ name }) => name).join(', ')} not ready`;
     });
     await this.#apply(this.#bus);
-    const pools = await this.#waitForFloors(this.#bus);
     const hosts = await this.#waitForHosts(this.#bus);
+    const pools = await this.#waitForFloors(this.#bus, hosts);
     this.#isReady = true;
     return { nats: this.#servers.join(','), replicas: this.replicas(), hosts, pools };
   }
@@ -126,7 +127,7 @@ export class LocalCluster {
   /** U1. The order is that of an end. */
   async #endLeftovers(): Promise<void> {
     const { data, context } = this.#options;
-    const left = data.state.started;
+    const left = data.state.started.filter(isRunning);
     if (left.length > 0) this.#options.say(`ending what an earlier muster up left: ${left.map(({ name }) => name).join(', ')}`);
     const graces: readonly (readonly [Started['role'], number])[] = [
       ['replica', REPLICA_GRACE_MS],
@@ -252,17 +253,21 @@ export class LocalCluster {
     data.change({ appliedHash });
   }
 
-  async #waitForFloors(bus: MessageBus): Promise<readonly PoolSummary[]> {
+  async #waitForFloors(bus: MessageBus, hosts: ClusterReady['hosts']): Promise<readonly PoolSummary[]> {
     let pools: readonly PoolSummary[] = [];
     await this.#say('pools', async () => {
       try {
         ({ pools } = await askAdmin(bus, { type: 'pools' }));
+        const cold = pools.filter((pool) => pool.warm + pool.reserved + pool.parked < floorWithin(pool));
+        if (cold.length > 0) return cold.map(describeCold).join('; ');
+        // After a restart the journal still names workers that ended with the cluster, until the new owner has asked the host.
+        const { slots } = await askAdmin(bus, { type: 'slots', state: 'warm' });
+        const gone = slots.filter(({ pid, host }) => pid !== null && hosts.some(({ id }) => id === host) && identityOf(pid) === undefined);
+        return gone.length === 0 ? undefined : `${gone.length} workers of the time before are gone, and being replaced`;
       } catch (error) {
         if (isMusterError(error) && error.retryable) return error.message;
         throw error;
       }
-      const cold = pools.filter((pool) => pool.warm + pool.reserved + pool.parked < floorWithin(pool));
-      return cold.length === 0 ? undefined : cold.map(describeCold).join('; ');
     });
     return pools;
   }

@@ -8,7 +8,7 @@ import { RunFiles } from '../cluster/run-file.ts';
 import type { ClusterReady } from './local-cluster.ts';
 
 const fixtures = join(import.meta.dirname, '..', '..', 'test', 'fixtures');
-const yaml = 'cluster: { name: test }\npools: { duckdb: { driver: process, floor: 5 } }\n';
+const yaml = 'cluster: { name: test }\npools: { duckdb: { driver: process, floor: 5, worker: { command: [node] } } }\n';
 const WAIT = { timeoutMs: 30_000, everyMs: 50 };
 
 let dir: TempDir;
