@@ -39,6 +39,8 @@ const VERSION_MIN = '2.9.10';
 /** Below it, more than one conditional write to a replicated stream wins (FACTS: 261 of 300 races). */
 const REPLICATED_VERSION_MIN = '2.11.0';
 const STREAM_PREFIX = stores.stream('');
+/** The copies of a stream agree on their first leader before it is there. */
+const CREATE_TIMEOUT_MS = 10_000;
 const RETRY_MS = 250;
 const PATIENCE_MS = 30_000;
 
@@ -109,7 +111,7 @@ async function findOrCreate(link: NatsLink, wanted: StreamSettings): Promise<Str
     if (!isRefusal(error, JETSTREAM_ERRORS.streamNotFound)) throw error;
   }
   try {
-    return await askJetStream<StreamInfo>(link, `STREAM.CREATE.${wanted.name}`, wanted);
+    return await askJetStream<StreamInfo>(link, `STREAM.CREATE.${wanted.name}`, wanted, CREATE_TIMEOUT_MS);
   } catch (error) {
     // Somebody else was faster, with settings that are compared by the caller.
     if (isRefusal(error, JETSTREAM_ERRORS.streamNameInUse)) return askJetStream<StreamInfo>(link, `STREAM.INFO.${wanted.name}`);

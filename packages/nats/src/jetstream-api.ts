@@ -3,7 +3,8 @@
 import { encode, MusterError } from '@muster/protocol';
 import type { NatsLink } from './nats-link.ts';
 
-const API_TIMEOUT_MS = 5000;
+/** A stream without a leader does not answer at all; whoever asks again may find one. */
+const API_TIMEOUT_MS = 2000;
 const decoder = new TextDecoder();
 const NOTHING = new Uint8Array(0);
 

@@ -60,13 +60,23 @@ export class NatsLink {
 
   publish(subject: string, data: Uint8Array, headers?: MsgHdrs): void {
     this.assertFits(subject, data);
-    if (this.isConnected) this.connection.publish(subject, data, headers === undefined ? undefined : { headers });
+    if (!this.isConnected) return;
+    try {
+      this.connection.publish(subject, data, headers === undefined ? undefined : { headers });
+    } catch (cause) {
+      throw toBadRequest(subject, cause);
+    }
   }
 
-  /** @throws MusterError `payload-too-large` */
+  /** @throws MusterError `payload-too-large`, `bad-request` for a subject or header that cannot be sent */
   exchange(subject: string, data: Uint8Array, timeoutMs: number, headers?: MsgHdrs): Promise<Exchange> | Exchange {
     this.assertFits(subject, data);
-    return this.isConnected ? this.#exchanges.send(subject, data, timeoutMs, headers) : { kind: 'disconnected' };
+    if (!this.isConnected) return { kind: 'disconnected' };
+    try {
+      return this.#exchanges.send(subject, data, timeoutMs, headers);
+    } catch (cause) {
+      throw toBadRequest(subject, cause);
+    }
   }
 
   /** A handler that throws is a defect of ours; it is logged, since the client would stop reading. */
@@ -168,4 +178,9 @@ export class NatsLink {
     if (!this.#isUp) this.#exchanges.failAll();
     for (const listener of Array.from(this.#listeners)) listener(status);
   }
+}
+
+/** All that the client itself refuses: a subject or a header that would not be one on the wire. */
+function toBadRequest(subject: string, cause: unknown): MusterError {
+  return new MusterError('bad-request', `${JSON.stringify(subject)}: ${cause instanceof Error ? cause.message : String(cause)}`, { cause });
 }

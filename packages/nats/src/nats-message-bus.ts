@@ -51,7 +51,8 @@ export class NatsMessageBus implements MessageBus {
 
   async serve(service: ServiceDescription): Promise<Subscription> {
     const subscription = await serveMicro(this, service, { clock: this.#link.clock, random: this.#link.random });
-    if (this.isConnected) await this.flush();
+    // Where the link is down now, it subscribes when it is back.
+    if (this.isConnected) await this.flush().catch(() => undefined);
     return subscription;
   }
 

@@ -12,6 +12,7 @@ export { type LogLine, MemoryLogger, silentLogger } from './memory/memory-logger
 export { type Distribution, MemoryMetrics } from './memory/memory-metrics.ts';
 export { type Hop, MemoryNetwork, type MemoryNetworkOptions } from './memory/memory-network.ts';
 export { MemoryWorkerDriver, type MemoryWorkerDriverOptions, type PlayedWorker } from './memory/memory-worker-driver.ts';
+export { ProcessClock } from './memory/process-clock.ts';
 export { SeededRandom } from './memory/seeded-random.ts';
 export type * from './message-bus.ts';
 export type * from './metrics.ts';

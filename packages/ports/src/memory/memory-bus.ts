@@ -10,7 +10,7 @@ export interface MemoryBusOptions {
   readonly network: MemoryNetwork;
   /** Who this is in the network's hops. */
   readonly name: string;
-  /** The clock of the process, where it is not the network's; its request time-outs run on it. */
+  /** The clock of the process, where it is not the network's; what arrives is handled by it, and requests time out by it. */
   readonly clock?: Clock;
   readonly random?: Random;
 }
@@ -65,18 +65,20 @@ export class MemoryBus implements MessageBus {
         how();
       };
       const answer: Answer = (from, reply) => {
-        this.network.carry({ from: from.name, to: this.name, subject }, () => {
+        const arrive = (): void => {
           if (this.link === link) settle(() => resolve({ subject, data: reply, expectsReply: false, respond: () => undefined }));
-        });
+        };
+        this.network.carry({ from: from.name, to: this.name, subject }, arrive, this.clock);
       };
       this.#pending.add(pending);
       timer = this.clock.setTimer(options.timeoutMs, () =>
         pending.fail(new MusterError('timeout', `${subject}: no answer in ${options.timeoutMs} ms`)),
       );
       if (this.network.route(this, subject, data, options.headers, answer) === 0) {
-        this.network.carry({ from: 'server', to: this.name, subject }, () => {
+        const refuse = (): void => {
           if (this.link === link) pending.fail(new MusterError('no-responders', `nobody listens on ${subject}`));
-        });
+        };
+        this.network.carry({ from: 'server', to: this.name, subject }, refuse, this.clock);
       }
     });
   }

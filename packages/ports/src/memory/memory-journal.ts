@@ -95,9 +95,10 @@ export class MemoryJournal implements Journal {
       });
       network.carry({ from: bus.name, to: JOURNAL_HOP, subject: shard }, () => {
         const result = act();
-        network.carry({ from: JOURNAL_HOP, to: bus.name, subject: shard }, () => {
+        const arrive = (): void => {
           if (bus.link === link) settle({ result });
-        });
+        };
+        network.carry({ from: JOURNAL_HOP, to: bus.name, subject: shard }, arrive, bus.clock);
       });
     });
     return 'result' in outcome ? outcome.result : fail(outcome.why);
@@ -152,11 +153,12 @@ class MemoryFeed implements Subscription {
     const { link } = this.#bus;
     if (this.#isEnded || this.#isOnItsWay || link === undefined) return;
     this.#isOnItsWay = true;
-    this.#bus.network.carry({ from: JOURNAL_HOP, to: this.#bus.name, subject: 'follow' }, () => {
+    const arrive = (): void => {
       if (this.#bus.link !== link) return;
       this.#isOnItsWay = false;
       this.#deliver();
-    });
+    };
+    this.#bus.network.carry({ from: JOURNAL_HOP, to: this.#bus.name, subject: 'follow' }, arrive, this.#bus.clock);
   }
 
   #deliver(): void {

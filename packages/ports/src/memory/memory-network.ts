@@ -94,23 +94,21 @@ export class MemoryNetwork {
     const receivers = this.#receivers(subject);
     for (const receiver of receivers) {
       const link = receiver.bus.link;
-      this.carry({ from: from.name, to: receiver.bus.name, subject }, () => {
+      const deliver = (): void => {
         if (receiver.bus.link === link && this.#subscriptions.has(receiver)) receiver.deliver(subject, data, headers, answer);
-      });
+      };
+      this.carry({ from: from.name, to: receiver.bus.name, subject }, deliver, receiver.bus.clock);
     }
     return receivers.length;
   }
 
-  /** Runs `arrive` once for each copy that arrives, each in a turn of its own. */
-  carry(hop: Hop, arrive: () => void): void {
+  /** Runs `arrive` once for each copy that arrives, each in a turn of its own, of the receiver's clock. */
+  carry(hop: Hop, arrive: () => void, receiver: Clock = this.clock): void {
+    const nowMs = this.clock.monotonicMs();
+    const enter = receiver === this.clock ? arrive : () => void receiver.setTimer(0, arrive);
     for (const delayMs of this.transit(hop)) {
-      let atMs = this.clock.monotonicMs() + delayMs;
-      if (this.#isOrdered) {
-        const way = `${hop.from}>${hop.to}`;
-        atMs = Math.max(atMs, this.#lastArrivalMs.get(way) ?? 0);
-        this.#lastArrivalMs.set(way, atMs);
-      }
-      this.clock.setTimer(atMs - this.clock.monotonicMs(), arrive);
+      const atMs = this.#isOrdered ? this.#behindEarlier(hop, nowMs, nowMs + delayMs) : nowMs + delayMs;
+      this.clock.setTimer(atMs - nowMs, enter);
     }
   }
 
@@ -119,6 +117,15 @@ export class MemoryNetwork {
     if (data.length > this.payloadBytesMax) {
       throw new MusterError('payload-too-large', `${subject}: ${data.length} bytes, the limit is ${this.payloadBytesMax}`);
     }
+  }
+
+  /** When a message arrives that may not overtake; only ways with something on them are remembered. */
+  #behindEarlier(hop: Hop, nowMs: number, atMs: number): number {
+    const way = `${hop.from}>${hop.to}`;
+    const orderedMs = Math.max(atMs, this.#lastArrivalMs.get(way) ?? 0);
+    if (orderedMs > nowMs) this.#lastArrivalMs.set(way, orderedMs);
+    else this.#lastArrivalMs.delete(way);
+    return orderedMs;
   }
 
   #receivers(subject: string): readonly MemorySubscription[] {
