@@ -1,8 +1,23 @@
 // The environment of a replica: addresses and secrets. What describes the cluster is in muster.yaml.
 import { readFileSync, statSync } from 'node:fs';
-import { parseDuration } from '@muster/domain';
+import { BUDGETS, parseDuration } from '@muster/domain';
 import { MusterError, type ParsedConfig, parseClusterConfig } from '@muster/protocol';
 import { z } from 'zod';
+
+const TAKEOVER_MS_MIN = 200;
+/** Whoever asks must outlive a takeover, or every one of them would be seen as a failure. */
+const TAKEOVER_MS_MAX = BUDGETS.askMs / 2;
+
+const takeoverSchema = z.string().transform((value, context): number => {
+  try {
+    const takeoverMs = parseDuration(value);
+    if (takeoverMs >= TAKEOVER_MS_MIN && takeoverMs <= TAKEOVER_MS_MAX) return takeoverMs;
+    context.addIssue({ code: 'custom', message: `must be ${TAKEOVER_MS_MIN}ms to ${TAKEOVER_MS_MAX}ms, not ${takeoverMs}ms` });
+  } catch (error) {
+    context.addIssue({ code: 'custom', message: (error as Error).message });
+  }
+  return z.NEVER;
+});
 
 const environmentSchema = z.object({
   MUSTER_NATS_URL: z.string().optional(),
@@ -12,11 +27,16 @@ const environmentSchema = z.object({
     .regex(/^[a-z0-9][a-z0-9-]{0,62}$/, 'must be lower case letters, digits and -')
     .optional(),
   MUSTER_HTTP_HOST: z.string().default('127.0.0.1'),
-  MUSTER_HTTP_PORT: z.coerce.number().int().min(0).max(65_535).default(0),
+  MUSTER_HTTP_PORT: z.coerce
+    .number({ error: 'must be a port' })
+    .int('must be a port')
+    .min(0, 'must be 0 or more')
+    .max(65_535, 'must be 65535 or less')
+    .default(0),
   MUSTER_KEY: z.string().min(16, 'must have 16 characters or more').optional(),
   MUSTER_KEY_FILE: z.string().optional(),
   MUSTER_READY_FILE: z.string().optional(),
-  MUSTER_TAKEOVER: z.string().default('1500ms'),
+  MUSTER_TAKEOVER: takeoverSchema.prefault(`${BUDGETS.takeoverMs}ms`),
   LOG_LEVEL: z.enum(['trace', 'debug', 'info', 'warn', 'error', 'silent']).default('info'),
 });
 
@@ -35,15 +55,17 @@ export interface ReplicaConfig {
 
 /** @throws MusterError `bad-request` that names the variable */
 export function readConfig(environment: NodeJS.ProcessEnv = process.env): ReplicaConfig {
-  const result = environmentSchema.safeParse(environment);
+  // Set to nothing is how compose files and units say that something is not set.
+  const set = Object.fromEntries(Object.entries(environment).filter(([, value]) => value !== ''));
+  const result = environmentSchema.safeParse(set);
   if (!result.success) {
-    const [issue] = result.error.issues;
-    const field = String(issue?.path[0]);
-    throw new MusterError('bad-request', `${field}: ${issue?.message}`, { field });
+    const { issues } = result.error;
+    const said = issues.map(({ path, message }) => `${path.join('.')}: ${message}`).join('; ');
+    throw new MusterError('bad-request', said, { field: String(issues[0]?.path[0]) });
   }
   const env = result.data;
   const file = parseClusterConfig(read('MUSTER_CONFIG', env.MUSTER_CONFIG));
-  const servers = env.MUSTER_NATS_URL?.split(',') ?? file.natsServers;
+  const servers = serversOf(env.MUSTER_NATS_URL) ?? file.natsServers;
   if (servers === undefined)
     throw new MusterError('bad-request', 'MUSTER_NATS_URL: is needed where the configuration names no servers', {
       field: 'MUSTER_NATS_URL',
@@ -54,10 +76,18 @@ export function readConfig(environment: NodeJS.ProcessEnv = process.env): Replic
     http: { host: env.MUSTER_HTTP_HOST, port: env.MUSTER_HTTP_PORT },
     key: keyOf(env.MUSTER_KEY, env.MUSTER_KEY_FILE),
     readyFile: env.MUSTER_READY_FILE,
-    takeoverMs: parseDuration(env.MUSTER_TAKEOVER),
+    takeoverMs: env.MUSTER_TAKEOVER,
     logLevel: env.LOG_LEVEL,
     file,
   };
+}
+
+function serversOf(list: string | undefined): readonly string[] | undefined {
+  const servers = list
+    ?.split(',')
+    .map((server) => server.trim())
+    .filter((server) => server !== '');
+  return servers === undefined || servers.length === 0 ? undefined : servers;
 }
 
 function keyOf(key: string | undefined, file: string | undefined): string {

@@ -1,4 +1,8 @@
 // What a replica shows over HTTP: health, metrics, and the cluster as its read models have it. Reads only.
+//
+//   H1. Health says that this process answers, and nothing else: never whether NATS does, or what is owned, or a roll-out
+//       would kill the pool.
+//   H2. A request costs bounded memory and time: its line, its headers, its connection, and what a slow reader may hold up.
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import type { ClusterView } from '@muster/pool';
@@ -10,15 +14,17 @@ export interface HttpOptions {
   readonly host: string;
   /** 0: any free one. */
   readonly port: number;
-  readonly view: ClusterView;
-  readonly metrics: PrometheusMetrics;
+  readonly view: Pick<ClusterView, 'status' | 'pools' | 'slots' | 'orgs' | 'hosts' | 'intents'>;
+  readonly metrics: Pick<PrometheusMetrics, 'text' | 'contentType'>;
   readonly logger: Logger;
+  /** Follows the cluster at its current end, and may be asked. */
   isReady(): boolean;
 }
 
 export interface HttpServer {
   /** `http://127.0.0.1:8080` */
   readonly address: string;
+  /** Takes no more, and resolves when what is under way has been answered. */
   close(): Promise<void>;
 }
 
@@ -28,17 +34,34 @@ interface Answer {
   readonly body: string;
 }
 
+/** Limits; docs/reference/http.md names them. */
 const URL_LENGTH_MAX = 2_048;
+const HEADER_BYTES_MAX = 16 * 1024;
+const REQUEST_MS = 10_000;
+/** A connection on which nothing moves for so long is cut: nobody holds up a stop by reading slowly. */
+const IDLE_MS = 10_000;
+const CONNECTIONS_MAX = 256;
+
 const HEADERS = {
   'Cache-Control': 'no-store',
-  'Content-Security-Policy': "default-src 'none'",
+  'Content-Security-Policy': "default-src 'none'; frame-ancestors 'none'",
+  'Referrer-Policy': 'no-referrer',
   'X-Content-Type-Options': 'nosniff',
 } as const;
 
 /** Serves until closed. @throws Error where the port is taken */
 export async function serveHttp(options: HttpOptions): Promise<HttpServer> {
-  const server = createServer({ maxHeaderSize: 16 * 1024, requestTimeout: 10_000 }, (request, response) => {
-    void respond(options, request, response);
+  const server = createServer({ maxHeaderSize: HEADER_BYTES_MAX, requestTimeout: REQUEST_MS, headersTimeout: REQUEST_MS });
+  server.maxConnections = CONNECTIONS_MAX;
+  server.setTimeout(IDLE_MS);
+  const open = new Set<ServerResponse>();
+  server.on('request', (request, response) => {
+    open.add(response);
+    response.on('close', () => {
+      open.delete(response);
+      if (open.size === 0 && !server.listening) server.closeAllConnections();
+    });
+    void respond(options, server, request, response);
   });
   await new Promise<void>((resolve, reject) => {
     server.once('error', reject);
@@ -46,73 +69,106 @@ export async function serveHttp(options: HttpOptions): Promise<HttpServer> {
   });
   const { port } = server.address() as AddressInfo;
   const host = options.host.includes(':') ? `[${options.host}]` : options.host;
-  return { address: `http://${host}:${port}`, close: () => close(server) };
+  return { address: `http://${host}:${port}`, close: () => close(server, open) };
 }
 
-async function respond(options: HttpOptions, request: IncomingMessage, response: ServerResponse): Promise<void> {
+async function respond(options: HttpOptions, server: Server, request: IncomingMessage, response: ServerResponse): Promise<void> {
   let answer: Answer;
   try {
     answer = await answerTo(options, request);
   } catch (error) {
-    if (!isMusterError(error)) options.logger.error({ error: String(error), url: request.url }, 'an HTTP request failed');
-    const { code, message, field } = isMusterError(error) ? error : new MusterError('internal', 'a defect; the log has the rest');
-    answer = json({ ok: false, error: { code, message, ...(field === undefined ? {} : { field }) } }, ERROR_CODES[code].http);
+    if (!isMusterError(error)) options.logger.error({ error: String(error), path: request.url?.slice(0, 100) }, 'an HTTP request failed');
+    answer = refusal(isMusterError(error) ? error : new MusterError('internal', 'a defect; the log has the rest'));
   }
-  response.writeHead(answer.status, { ...HEADERS, 'Content-Type': answer.type });
-  response.end(request.method === 'HEAD' ? undefined : answer.body);
+  const body = Buffer.from(answer.body);
+  response.writeHead(answer.status, {
+    ...HEADERS,
+    'Content-Type': answer.type,
+    'Content-Length': body.length,
+    ...(answer.status === 405 ? { Allow: 'GET, HEAD' } : {}),
+    ...(server.listening ? {} : { Connection: 'close' }),
+  });
+  response.end(request.method === 'HEAD' ? undefined : body);
 }
 
-async function answerTo({ view, metrics, isReady }: HttpOptions, request: IncomingMessage): Promise<Answer> {
+async function answerTo(options: HttpOptions, request: IncomingMessage): Promise<Answer> {
+  const { view, metrics } = options;
   const target = request.url ?? '/';
-  if (target.length > URL_LENGTH_MAX)
+  if (target.length > URL_LENGTH_MAX) {
     throw new MusterError('bad-request', `the URL has ${target.length} characters, the limit is ${URL_LENGTH_MAX}`);
-  if (request.method !== 'GET' && request.method !== 'HEAD') {
-    return json({ ok: false, error: { code: 'bad-request', message: `${request.method} is not served here: reads only` } }, 405);
   }
-  const url = new URL(target, 'http://replica');
-  const query = Object.fromEntries(url.searchParams);
-  const { page, limit, ...filters } = query;
-  const numbers = { ...(page === undefined ? {} : { page: Number(page) }), ...(limit === undefined ? {} : { limit: Number(limit) }) };
-  const read = (type: string) => parse(adminRequestSchema, { type, ...filters, ...numbers });
+  if (request.method !== 'GET' && request.method !== 'HEAD') {
+    return refusal(new MusterError('bad-request', `${request.method} is not served here: reads only`), 405);
+  }
+  const url = URL.parse(target, 'http://replica');
+  if (url === null) throw new MusterError('bad-request', 'the URL cannot be read');
+  const query = queryOf(url.searchParams);
   switch (url.pathname) {
-    // Alive means that this line runs: never whether NATS answers, or what is owned (a roll-out must not kill the pool).
     case '/healthz':
       return json({ ok: true });
     case '/readyz':
-      return isReady()
+      return options.isReady()
         ? json({ ok: true })
-        : json({ ok: false, error: { code: 'disconnected', message: 'not following at the current end' } }, 503);
+        : refusal(new MusterError('disconnected', 'it does not follow the cluster at its current end'));
     case '/metrics':
       return { status: 200, type: metrics.contentType, body: await metrics.text() };
-    case '/v1/status':
-      return json(view.status());
-    case '/v1/pools':
-      return json(view.pools());
-    case '/v1/hosts':
-      return json(view.hosts());
-    case '/v1/slots': {
-      const request = read('slots');
-      return json(request.type === 'slots' ? view.slots(request) : undefined);
-    }
-    case '/v1/orgs': {
-      const request = read('orgs');
-      return json(request.type === 'orgs' ? view.orgs(request.page) : undefined);
-    }
-    case '/v1/intents': {
-      const request = read('intents');
-      return json(request.type === 'intents' ? view.intents(request) : undefined);
-    }
-    default:
-      throw new MusterError('not-found', `there is nothing at ${url.pathname}`);
   }
+  const type = READS[url.pathname];
+  if (type === undefined) throw new MusterError('not-found', `there is nothing at ${url.pathname.slice(0, 100)}`);
+  // What may be asked is what `muster.v1.admin` knows: one schema, one set of limits.
+  const read = parse(adminRequestSchema, { ...query, type });
+  switch (read.type) {
+    case 'status':
+      return json(view.status());
+    case 'pools':
+      return json(view.pools());
+    case 'hosts':
+      return json(view.hosts());
+    case 'slots':
+      return json(view.slots(read));
+    case 'orgs':
+      return json(view.orgs(read.page));
+    case 'intents':
+      return json(view.intents(read));
+    default:
+      throw new Error(`${url.pathname} is no read`);
+  }
+}
+
+const READS: Readonly<Record<string, string>> = {
+  '/v1/status': 'status',
+  '/v1/pools': 'pools',
+  '/v1/hosts': 'hosts',
+  '/v1/slots': 'slots',
+  '/v1/orgs': 'orgs',
+  '/v1/intents': 'intents',
+};
+const NUMBERS: readonly string[] = ['page', 'limit'];
+
+/** @throws MusterError `bad-request` where a parameter is there twice, or names what is not for the caller to say */
+function queryOf(params: URLSearchParams): Readonly<Record<string, string | number>> {
+  const query: Record<string, string | number> = {};
+  for (const [name, value] of params) {
+    if (name === 'type' || Object.hasOwn(query, name)) {
+      const said = name === 'type' ? 'is not a known field' : 'is there twice';
+      throw new MusterError('bad-request', `${name.slice(0, 40)}: ${said}`, { field: name });
+    }
+    query[name] = NUMBERS.includes(name) && value !== '' ? Number(value) : value;
+  }
+  return query;
 }
 
 function json(value: unknown, status = 200): Answer {
   return { status, type: 'application/json; charset=utf-8', body: JSON.stringify(value) };
 }
 
-async function close(server: Server): Promise<void> {
+function refusal({ code, message, field }: MusterError, status: number = ERROR_CODES[code].http): Answer {
+  return json({ ok: false, error: { code, message, ...(field === undefined ? {} : { field }) } }, status);
+}
+
+async function close(server: Server, open: ReadonlySet<ServerResponse>): Promise<void> {
   const closed = new Promise<void>((resolve) => server.close(() => resolve()));
-  server.closeIdleConnections();
+  // Also connections that have not asked for anything yet, which Node does not count as idle.
+  if (open.size === 0) server.closeAllConnections();
   await closed;
 }

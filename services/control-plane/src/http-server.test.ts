@@ -1,0 +1,167 @@
+import { request } from 'node:http';
+import { connect } from 'node:net';
+import { MemoryLogger } from '@muster/ports';
+import { MusterError } from '@muster/protocol';
+import { afterEach, expect, test } from 'vitest';
+import { type HttpOptions, type HttpServer, serveHttp } from './http-server.ts';
+
+const open: HttpServer[] = [];
+afterEach(async () => {
+  await Promise.all(open.splice(0).map((server) => server.close()));
+});
+
+interface Asked {
+  readonly slots: unknown[];
+}
+
+async function serve(changes: Partial<HttpOptions> = {}): Promise<{ url: string; server: HttpServer; asked: Asked; logger: MemoryLogger }> {
+  const asked: Asked = { slots: [] };
+  const logger = new MemoryLogger();
+  const server = await serveHttp({
+    host: '127.0.0.1',
+    port: 0,
+    logger,
+    isReady: () => true,
+    metrics: { contentType: 'text/plain; version=0.0.4', text: () => Promise.resolve('muster_slots 1\n') },
+    view: {
+      status: () => ({ ok: true, cluster: 'demo', replica: 'r1', version: '1', configVersion: 1, replicas: [], shards: [], pools: [] }),
+      pools: () => ({ ok: true, pools: [] }),
+      hosts: () => ({ ok: true, hosts: [] }),
+      slots: (filter) => {
+        asked.slots.push(filter);
+        return { ok: true, slots: [], page: filter.page, hasMore: false };
+      },
+      orgs: (page) => ({ ok: true, orgs: [], page, hasMore: false }),
+      intents: () => ({ ok: true, intents: [] }),
+    },
+    ...changes,
+  });
+  open.push(server);
+  return { url: server.address, server, asked, logger };
+}
+
+async function get(url: string, init?: RequestInit): Promise<{ status: number; headers: Headers; body: unknown }> {
+  const response = await fetch(url, init);
+  const text = await response.text();
+  return { status: response.status, headers: response.headers, body: text.startsWith('{') ? JSON.parse(text) : text };
+}
+
+/** What `fetch` would not send. */
+function raw(url: string, path: string): Promise<number> {
+  const { hostname, port } = new URL(url);
+  return new Promise((resolve, reject) => {
+    const sent = request({ hostname, port, path }, (response) => {
+      response.resume();
+      response.on('end', () => resolve(response.statusCode ?? 0));
+    });
+    sent.on('error', reject);
+    sent.end();
+  });
+}
+
+test.each(['status', 'pools', 'hosts', 'slots', 'orgs', 'intents'])('/v1/%s answers JSON from the view', async (name) => {
+  const { url } = await serve();
+  const { status, headers, body } = await get(`${url}/v1/${name}`);
+  expect(status).toBe(200);
+  expect(headers.get('content-type')).toBe('application/json; charset=utf-8');
+  expect(headers.get('x-content-type-options')).toBe('nosniff');
+  expect(body).toMatchObject({ ok: true });
+});
+
+test('filters and pages go to the view, checked', async () => {
+  const { url, asked } = await serve();
+  await get(`${url}/v1/slots?pool=duckdb&state=warm&page=2`);
+  expect(asked.slots).toEqual([{ type: 'slots', pool: 'duckdb', state: 'warm', page: 2 }]);
+});
+
+test.each([
+  ['/v1/slots?page=x', 'page'],
+  ['/v1/slots?page=-1', 'page'],
+  ['/v1/slots?state=tired', 'state'],
+  ['/v1/slots?colour=red', 'colour'],
+  ['/v1/slots?type=status', 'type'],
+  ['/v1/slots?page=1&page=2', 'page'],
+  ['/v1/status?pool=duckdb', 'pool'],
+  ['/v1/intents?limit=100000', 'limit'],
+])('%s is refused, and names %s', async (path, field) => {
+  const { url, asked } = await serve();
+  const { status, body } = await get(url + path);
+  expect(status).toBe(400);
+  expect(body).toMatchObject({ ok: false, error: { code: 'bad-request', field } });
+  expect(asked.slots).toEqual([]);
+});
+
+test('what is not there is 404, what is no read is 405, what is no URL is 400, and none of it is a defect', async () => {
+  const { url, logger } = await serve();
+  expect(await get(`${url}/v2/slots`)).toMatchObject({ status: 404, body: { ok: false, error: { code: 'not-found' } } });
+  const posted = await get(`${url}/v1/slots`, { method: 'POST', body: '{}' });
+  expect(posted).toMatchObject({ status: 405, body: { ok: false } });
+  expect(posted.headers.get('allow')).toBe('GET, HEAD');
+  expect(await raw(url, '//')).toBe(400);
+  expect(await raw(url, `/v1/slots?org=${'x'.repeat(3_000)}`)).toBe(400);
+  expect(await raw(url, `/${'x'.repeat(20_000)}`)).toBe(431);
+  expect(logger.lines).toEqual([]);
+});
+
+test('a HEAD has the headers of the GET and no body', async () => {
+  const { url } = await serve();
+  const head = await get(`${url}/v1/status`, { method: 'HEAD' });
+  const full = await get(`${url}/v1/status`);
+  expect(head.body).toBe('');
+  expect(head.headers.get('content-length')).toBe(full.headers.get('content-length'));
+});
+
+test('H1: it is alive whatever the cluster does, and ready only when it may be asked', async () => {
+  let isReady = false;
+  const broken = () => {
+    throw new MusterError('disconnected', 'no NATS');
+  };
+  const { url } = await serve({
+    isReady: () => isReady,
+    view: { status: broken, pools: broken, hosts: broken, slots: broken, orgs: broken, intents: broken },
+  });
+  expect((await get(`${url}/healthz`)).status).toBe(200);
+  expect(await get(`${url}/readyz`)).toMatchObject({ status: 503, body: { ok: false, error: { code: 'disconnected' } } });
+  expect((await get(`${url}/v1/status`)).status).toBe(503);
+  isReady = true;
+  expect((await get(`${url}/readyz`)).status).toBe(200);
+});
+
+test('metrics come as Prometheus wants them', async () => {
+  const { url } = await serve();
+  const { headers, body } = await get(`${url}/metrics`);
+  expect(headers.get('content-type')).toBe('text/plain; version=0.0.4');
+  expect(body).toBe('muster_slots 1\n');
+});
+
+test('a defect is 500, says nothing of itself, and is logged', async () => {
+  const { url, logger } = await serve({ metrics: { contentType: 'x', text: () => Promise.reject(new Error('secret')) } });
+  const { status, body } = await get(`${url}/metrics`);
+  expect(status).toBe(500);
+  expect(JSON.stringify(body)).not.toContain('secret');
+  expect(logger.lines).toMatchObject([{ level: 'error', fields: { error: 'Error: secret', path: '/metrics' } }]);
+});
+
+test('a stop answers what is under way, keeps no connection, and takes no more', async () => {
+  const { promise: asked, resolve: onAsked } = Promise.withResolvers<void>();
+  const { promise: released, resolve: release } = Promise.withResolvers<string>();
+  const metrics = {
+    contentType: 'text/plain',
+    text: () => {
+      onAsked();
+      return released;
+    },
+  };
+  const { url, server } = await serve({ metrics });
+  const idle = connect(Number(new URL(url).port), '127.0.0.1');
+  const idleEnds = new Promise<void>((resolve) => idle.on('close', () => resolve()));
+  idle.resume();
+  const answer = get(`${url}/metrics`);
+  await asked;
+  const closed = server.close();
+  release('late');
+  expect(await answer).toMatchObject({ status: 200, body: 'late' });
+  await closed;
+  await idleEnds;
+  await expect(fetch(`${url}/healthz`)).rejects.toThrow();
+});
