@@ -12,6 +12,7 @@ export interface TestEnvironment {
   readonly natsServerCache: string;
 }
 
+/** What the tests' process was told by its environment. */
 export function readTestEnvironment(env: Readonly<Record<string, string | undefined>> = process.env): TestEnvironment {
   const list = (value: string | undefined): readonly string[] => (value ?? '').split(delimiter).filter((one) => one !== '');
   return {
