@@ -70,7 +70,7 @@ export function actorShard(options: ActorShardOptions): ShardDefinition {
   const quarantine: RecordKind<{ readonly error: string }> = { kind: '_quarantine', parse: parseObject };
   return {
     shard,
-    kinds: [...kinds, answers as RecordKind, quarantine as RecordKind],
+    kinds: [...kinds, answers, quarantine],
     open: (owned, turn) => {
       options.opened?.(owned, turn);
       return new ActorSession({ ...options, mailboxMax }, owned, { answers, quarantine });

@@ -46,11 +46,11 @@ export class ShadowShard implements Shadow {
   }
 
   list<T>(kind: RecordKind<T>): Iterable<StoredRecord<T>> {
-    return this.store.records(kind.kind).values() as Iterable<StoredRecord<T>>;
+    return this.store.records(kind.kind) as Iterable<StoredRecord<T>>;
   }
 
   count(kind: RecordKind): number {
-    return this.store.records(kind.kind).size;
+    return this.store.count(kind.kind);
   }
 
   /** True where the record is the next one. */

@@ -257,6 +257,6 @@ function lengthOf(frame: Uint8Array): Uint8Array {
   return length;
 }
 
-function* lines(records: Iterable<Parameters<typeof toLine>[0]>): Generator<unknown> {
+function* lines(records: Iterable<Parameters<typeof toLine>[0]>): Generator {
   for (const record of records) yield toLine(record);
 }

@@ -7,15 +7,14 @@
 import { isDeepStrictEqual } from 'node:util';
 import type { StoredRecord } from '../contract.ts';
 import type { SetOp } from './record.ts';
+import { RecordTable } from './record-table.ts';
 
 /** How stored values become typed ones; absent kinds stay as they are. */
 export type Parsers = ReadonlyMap<string, (value: unknown) => unknown>;
 
-const NO_RECORDS: ReadonlyMap<string, StoredRecord> = new Map();
-
 /** The committed state of one shard. */
 export class Store {
-  readonly #kinds = new Map<string, Map<string, StoredRecord>>();
+  readonly #kinds = new Map<string, RecordTable<StoredRecord>>();
   #retain: Readonly<Record<string, number>> = {};
   #parsers: Parsers = new Map();
 
@@ -26,7 +25,7 @@ export class Store {
   /** What is kept from now on; drops what is beyond it. */
   setRetain(retain: Readonly<Record<string, number>>): void {
     this.#retain = retain;
-    for (const [kind, records] of this.#kinds) trim(records, retain[kind]);
+    for (const [kind, records] of this.#kinds) records.retain(retain[kind]);
   }
 
   /** Values are parsed from now on; those that are here as well, where their kind had no parser. @throws what a parser throws */
@@ -36,24 +35,19 @@ export class Store {
     for (const [kind, records] of this.#kinds) {
       const parse = parsers.get(kind);
       if (parse === undefined || before.has(kind)) continue;
-      for (const [id, record] of records) records.set(id, { ...record, value: parse(record.value) });
+      for (const [id, record] of records.entries()) records.set(id, { ...record, value: parse(record.value) });
     }
   }
 
   /** Applies the changes of one record. @throws what a parser throws */
   apply(set: readonly SetOp[], timeMs: number): void {
     for (const [kind, id, value] of set) {
-      let records = this.#kinds.get(kind);
+      const records = this.#table(kind);
       if (value === null) {
-        records?.delete(id);
+        records.delete(id);
         continue;
       }
-      if (records === undefined) {
-        records = new Map();
-        this.#kinds.set(kind, records);
-      }
-      const parse = this.#parsers.get(kind);
-      const parsed = parse === undefined ? value : parse(value);
+      const parsed = this.#parse(kind, value);
       const before = records.get(id);
       const isSameState = before !== undefined && isSame(stateOf(before.value), stateOf(parsed));
       records.set(id, {
@@ -64,19 +58,12 @@ export class Store {
         changedAtMs: timeMs,
         stateSinceMs: isSameState ? before.stateSinceMs : timeMs,
       });
-      if (before === undefined) trim(records, this.#retain[kind]);
     }
   }
 
   /** Puts a record of a snapshot in its place. @throws what a parser throws */
   load(record: StoredRecord): void {
-    let records = this.#kinds.get(record.kind);
-    if (records === undefined) {
-      records = new Map();
-      this.#kinds.set(record.kind, records);
-    }
-    const parse = this.#parsers.get(record.kind);
-    records.set(record.id, parse === undefined ? record : { ...record, value: parse(record.value) });
+    this.#table(record.kind).set(record.id, { ...record, value: this.#parse(record.kind, record.value) });
   }
 
   clear(): void {
@@ -88,8 +75,13 @@ export class Store {
     return this.#kinds.get(kind)?.get(id);
   }
 
-  records(kind: string): ReadonlyMap<string, StoredRecord> {
-    return this.#kinds.get(kind) ?? NO_RECORDS;
+  count(kind: string): number {
+    return this.#kinds.get(kind)?.size ?? 0;
+  }
+
+  /** In order of insertion. */
+  records(kind: string): Iterable<StoredRecord> {
+    return this.#kinds.get(kind)?.values() ?? [];
   }
 
   kinds(): Iterable<string> {
@@ -102,6 +94,20 @@ export class Store {
     for (const records of this.#kinds.values()) for (const record of records.values()) captured.push(record);
     return captured;
   }
+
+  #table(kind: string): RecordTable<StoredRecord> {
+    const found = this.#kinds.get(kind);
+    if (found !== undefined) return found;
+    const table = new RecordTable<StoredRecord>();
+    table.retain(this.#retain[kind]);
+    this.#kinds.set(kind, table);
+    return table;
+  }
+
+  #parse(kind: string, value: unknown): unknown {
+    const parse = this.#parsers.get(kind);
+    return parse === undefined ? value : parse(value);
+  }
 }
 
 function stateOf(value: unknown): unknown {
@@ -110,12 +116,4 @@ function stateOf(value: unknown): unknown {
 
 function isSame(one: unknown, other: unknown): boolean {
   return one === other || (typeof one === 'object' && isDeepStrictEqual(one, other));
-}
-
-function trim(records: Map<string, StoredRecord>, retain: number | undefined): void {
-  if (retain === undefined) return;
-  for (const id of records.keys()) {
-    if (records.size <= retain) return;
-    records.delete(id);
-  }
 }

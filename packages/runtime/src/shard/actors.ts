@@ -59,8 +59,7 @@ export class Actors {
         live.emitted = [];
         live.actor.send(event);
       }
-      // `send` may have set it, which the compiler cannot see.
-      const failure = live.failure as LiveActor['failure'];
+      const failure = live.failure;
       if (failure === undefined) return this.#step(live, record, before);
       error = failure.error;
       this.#live.delete(key(kind.kind, id));
@@ -86,7 +85,7 @@ export class Actors {
     const found = this.#live.get(key(kind.kind, id));
     if (found !== undefined && found.record === record) return found;
     const { machine } = kind;
-    const snapshot = machine.resolveState({ value: record.state, context: record.context as never });
+    const snapshot = machine.resolveState({ value: record.state, context: record.context });
     const live = this.#start(kind, { snapshot });
     live.record = record;
     this.#keep(kind, id, live);

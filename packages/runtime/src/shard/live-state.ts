@@ -4,6 +4,7 @@
 //   V2. What a turn iterates does not move under it, whatever it changes meanwhile.
 //   V3. Order and retention are those of `Store`: the records of this state are those which followers will have.
 import type { SetOp } from '../journal/record.ts';
+import { RecordTable } from '../journal/record-table.ts';
 import type { Store } from '../journal/store.ts';
 
 interface Staged {
@@ -15,10 +16,10 @@ interface Staged {
   isInPlace: boolean;
 }
 
-const NO_RECORDS: ReadonlyMap<string, unknown> = new Map();
+const NO_RECORDS = new RecordTable<unknown>();
 
 export class LiveState {
-  readonly #kinds = new Map<string, Map<string, unknown>>();
+  readonly #kinds = new Map<string, RecordTable<unknown>>();
   readonly #retain: Readonly<Record<string, number>>;
   #staged = new Map<string, Map<string, Staged>>();
   #ops: SetOp[] = [];
@@ -26,10 +27,8 @@ export class LiveState {
   constructor(store: Store, retain: Readonly<Record<string, number>>) {
     this.#retain = retain;
     for (const kind of store.kinds()) {
-      const records = new Map<string, unknown>();
-      for (const [id, record] of store.records(kind)) records.set(id, record.value);
-      this.#trim(kind, records);
-      this.#kinds.set(kind, records);
+      const records = this.#table(kind);
+      for (const { id, value } of store.records(kind)) records.set(id, value);
     }
   }
 
@@ -74,12 +73,12 @@ export class LiveState {
     const stagedNow = this.#staged.get(kind);
     if (stagedNow === undefined) {
       // Staged changes of the turn that come while this runs do not touch `records`.
-      yield* records;
+      yield* records.entries();
       return;
     }
     const added = [...stagedNow].filter(([, staged]) => !staged.isInPlace && staged.value !== null);
     added.sort(([, one], [, other]) => one.at - other.at);
-    for (const [id, value] of records) {
+    for (const [id, value] of records.entries()) {
       const staged = stagedNow.get(id);
       if (staged === undefined) yield [id, value];
       else if (staged.isInPlace && staged.value !== null) yield [id, staged.value];
@@ -105,17 +104,8 @@ export class LiveState {
     this.#ops = [];
     this.#staged = new Map();
     for (const [kind, id, value] of ops) {
-      let records = this.#kinds.get(kind);
-      if (value === null) {
-        records?.delete(id);
-        continue;
-      }
-      if (records === undefined) {
-        records = new Map();
-        this.#kinds.set(kind, records);
-      }
-      records.set(id, value);
-      this.#trim(kind, records);
+      if (value === null) this.#table(kind).delete(id);
+      else this.#table(kind).set(id, value);
     }
     return ops;
   }
@@ -137,12 +127,12 @@ export class LiveState {
     else records.set(id, staged);
   }
 
-  #trim(kind: string, records: Map<string, unknown>): void {
-    const retain = this.#retain[kind];
-    if (retain === undefined || records.size <= retain) return;
-    for (const id of records.keys()) {
-      if (records.size <= retain) return;
-      records.delete(id);
-    }
+  #table(kind: string): RecordTable<unknown> {
+    const found = this.#kinds.get(kind);
+    if (found !== undefined) return found;
+    const table = new RecordTable<unknown>();
+    table.retain(this.#retain[kind]);
+    this.#kinds.set(kind, table);
+    return table;
   }
 }

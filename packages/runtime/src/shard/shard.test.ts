@@ -170,16 +170,16 @@ it('refuses beyond the bound of the mailbox, with a hint, and drops what is past
   const stuck = run((turn, command) => turn.answer(command, 'stuck'), 30_000);
   await clock.runUntil(() => a.runtime.isFrozen('script'));
   const outcomes: string[] = [];
-  const ask = (timeoutMs: number) =>
+  const send = (timeoutMs: number) =>
     run((turn, command) => turn.answer(command, 'answered'), timeoutMs).then(
       (value) => outcomes.push(String(value)),
       (error: { readonly code: string }) => outcomes.push(error.code),
     );
   a.journal.choose = () => ({ kind: 'not-stored', reason: 'no-responders' });
-  const waiting = [ask(1), ask(10_000), ask(10_000), ask(10_000), ask(10_000)];
+  const waiting = [send(1), send(10_000), send(10_000), send(10_000), send(10_000)];
   await clock.run(300);
   expect(outcomes).toEqual(['timeout']);
-  waiting.push(ask(10_000), ask(10_000));
+  waiting.push(send(10_000), send(10_000));
   await clock.run(1);
   expect(outcomes).toEqual(['timeout', 'overloaded']);
   a.journal.choose = () => undefined;

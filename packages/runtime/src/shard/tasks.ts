@@ -47,7 +47,7 @@ export class Tasks {
 
   start<T>(options: TaskOptions<T>): void {
     if (this.#abort.signal.aborted || this.#byName.has(options.name)) return;
-    const task: Task = { options: options as TaskOptions<unknown>, attempts: 0, backoff: undefined };
+    const task: Task = { options: options, attempts: 0, backoff: undefined };
     this.#byName.set(options.name, task);
     this.#enqueue(task);
   }
