@@ -1,0 +1,127 @@
+// What each replica shows over HTTP (DESIGN 11).
+import { eventually } from '@muster/testkit';
+import { expect, it } from 'vitest';
+import { SLOW, startCluster } from './support/cluster.ts';
+
+it('a replica shows its health, its metrics and the cluster over HTTP', async () => {
+  await using cluster = await startCluster({
+    replicas: 2,
+    pools: { pool: { driver: 'simulated', floor: 2, worker: { memory: '1MiB' } } },
+    orgs: { acme: { max: 1 } },
+  });
+  await cluster.warm('pool', 2);
+  const granted = await cluster.reserve('pool', { org: 'acme', requestId: 'one' });
+  if (!granted.ok) throw new Error(JSON.stringify(granted));
+  const { reservation } = granted;
+  expect(await cluster.reserve('pool', { org: 'acme', requestId: 'two' })).toMatchObject({ miss: { reason: 'org-cap' } });
+  const waiting = cluster.reserve('pool', { org: 'other', requestId: 'three', waitMs: 20_000 });
+  expect(await waiting).toMatchObject({ ok: true });
+  await eventually(async () => expect(await cluster.pool('pool')).toMatchObject({ warm: 2, reserved: 2, spawning: 0 }), SLOW);
+
+  for (const id of cluster.replicas.keys()) {
+    for (const path of ['/healthz', '/readyz']) {
+      const health = await cluster.get(id, path);
+      expect([path, health.status, await health.json()]).toEqual([path, 200, { ok: true }]);
+    }
+    // Read models of two replicas: each shows all of it, a moment later at the most.
+    await eventually(async () => {
+      const status = await cluster.read(id, 'status');
+      expect(status).toMatchObject({ ok: true, cluster: 'test', replica: id, configVersion: 1 });
+      expect(status.replicas.map((one) => ({ id: one.id, isAlive: one.isAlive, http: one.http }))).toEqual(
+        [...cluster.replicas.keys()].sort().map((other) => ({
+          id: other,
+          isAlive: true,
+          http: expect.stringMatching(/^http:\/\/127\.0\.0\.1:\d+$/),
+        })),
+      );
+      expect(status.replicas.flatMap(({ shards }) => shards).sort()).toEqual(['janitor', 'pool']);
+      expect(status.shards.map(({ shard, owner, isFrozen }) => [shard, cluster.replicas.has(owner ?? ''), isFrozen])).toEqual([
+        ['janitor', true, false],
+        ['pool', true, false],
+      ]);
+      expect(status.pools).toMatchObject([{ pool: 'pool', driver: 'simulated', floor: 2, warm: 2, reserved: 2, parked: 0, waiting: 0 }]);
+
+      const { slots } = await cluster.read(id, 'slots');
+      expect(slots.map(({ state }) => state).sort()).toEqual(['reserved.active', 'reserved.active', 'warm', 'warm']);
+      expect(slots.find(({ slot }) => slot === reservation.slot)).toMatchObject({
+        pool: 'pool',
+        shard: 'pool',
+        org: 'acme',
+        epoch: 1,
+        reservation: reservation.id,
+        endpoint: reservation.endpoint,
+        intent: 1,
+      });
+      const { intents } = await cluster.read(id, 'intents');
+      expect(intents.reduce((sum, intent) => sum + (intent.slots['pool'] ?? 0), 0)).toBe(4);
+      expect(intents.at(-1)).toMatchObject({
+        n: 1,
+        pool: 'pool',
+        kind: 'demand',
+        slots: { pool: 2 },
+        inputs: { pool: { floor: 2, waiting: 0, refused: 0, warm: 0, spawning: 0 } },
+        applied: { pool: { started: 2, refused: 0, reason: null } },
+      });
+    }, SLOW);
+
+    const only = (await (await cluster.get(id, '/v1/slots?org=acme&state=reserved.active')).json()) as { slots: { slot: string }[] };
+    expect(only.slots.map(({ slot }) => slot)).toEqual([reservation.slot]);
+    const newest = (await (await cluster.get(id, '/v1/intents?limit=1')).json()) as { intents: unknown[] };
+    expect(newest.intents.length).toBe(1);
+    // No token leaves with anything that is shown.
+    const shown = await Promise.all(
+      ['/v1/status', '/v1/slots', '/v1/intents', '/metrics'].map(async (path) => (await cluster.get(id, path)).text()),
+    );
+    expect(shown.join('')).not.toContain(reservation.token);
+
+    for (const [path, init, status, code] of [
+      ['/v1/nothing', {}, 404, 'not-found'],
+      ['/v1/slots?colour=red', {}, 400, 'bad-request'],
+      ['/v1/slots?page=-1', {}, 400, 'bad-request'],
+      ['/v1/slots?state=broken', {}, 400, 'bad-request'],
+      ['/v1/intents?limit=many', {}, 400, 'bad-request'],
+      ['/v1/slots', { method: 'DELETE' }, 405, 'bad-request'],
+      [`/v1/slots?org=${'x'.repeat(4_000)}`, {}, 400, 'bad-request'],
+    ] as const) {
+      const refused = await cluster.get(id, path, init);
+      expect([path.slice(0, 40), refused.status, await refused.json()]).toMatchObject([
+        path.slice(0, 40),
+        status,
+        { ok: false, error: { code } },
+      ]);
+    }
+  }
+  await eventually(async () => {
+    const texts = await Promise.all([...cluster.replicas.keys()].map(async (id) => (await cluster.get(id, '/metrics')).text()));
+    const sum = (series: RegExp): number =>
+      texts.reduce(
+        (total, text) =>
+          text.split('\n').reduce((inner, line) => (series.test(line) ? inner + Number(line.split(' ').at(-1)) : inner), total),
+        0,
+      );
+    const shown = {
+      warm: sum(/^muster_slots\{.*pool="pool".*state="warm"/),
+      reserved: sum(/^muster_slots\{.*pool="pool".*state="reserved"/),
+      waiters: sum(/^muster_waiters\{.*pool="pool"/),
+      grants: sum(/^muster_reserve_seconds_count\{.*outcome="granted"/),
+      misses: sum(/^muster_misses_total\{.*reason="org-cap"/),
+      shards: sum(/^muster_shards_owned /),
+    };
+    expect(shown).toEqual({ warm: 2, reserved: 2, waiters: 0, grants: 2, misses: 1, shards: 2 });
+    expect(sum(/^muster_intents_total\{.*kind="demand"/)).toBeGreaterThan(0);
+    expect(sum(/^muster_journal_append_seconds_count\{.*shard="pool"/)).toBeGreaterThan(0);
+    expect(sum(/^muster_journal_events_per_record_count/)).toBeGreaterThan(0);
+    expect(sum(/^muster_takeovers_total/)).toBeGreaterThanOrEqual(2);
+    expect(
+      texts.every((text) => /^muster_reserve_seconds_bucket\{le="0\.00005"/m.test(text) || !text.includes('muster_reserve_seconds_bucket')),
+    ).toBe(true);
+    expect(texts.every((text) => text.includes('# TYPE muster_spawn_failures_total counter'))).toBe(true);
+  }, SLOW);
+
+  // Cut off from NATS it is alive and not ready.
+  await cluster.nats.stop();
+  const [id = ''] = cluster.replicas.keys();
+  await eventually(async () => expect((await cluster.get(id, '/readyz')).status).toBe(503), SLOW);
+  expect((await cluster.get(id, '/healthz')).status).toBe(200);
+  expect((await cluster.get(id, '/v1/slots')).status).toBe(200);
+});

@@ -1,0 +1,309 @@
+// A whole cluster for one test: a nats-server, host agents and replicas, each a real process.
+//
+//   C1. Whatever it started ends with its scope, workers too, also when the test fails.
+//   C2. When the test fails, the end of every process's log is printed.
+import { randomBytes } from 'node:crypto';
+import { mkdir, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { connect, type MusterClient } from '@muster/client';
+import { connectNats } from '@muster/nats';
+import { type MessageBus, SystemClock, SystemRandom, silentLogger } from '@muster/ports';
+import {
+  type AdminAnswers,
+  type AdminRequestInput,
+  decode,
+  encode,
+  type ErrorAnswer,
+  isMusterError,
+  type PoolSummary,
+  type RefResult,
+  type ReservationRef,
+  type ReserveAnswer,
+  type ReserveRequest,
+  type ShardSummary,
+  type SlotSummary,
+  subjects,
+} from '@muster/protocol';
+import { eventually, type NatsServerBinary, natsServerBinaries, startNatsServer, type TestNatsServer, tempDir } from '@muster/testkit';
+import { onTestFailed } from 'vitest';
+import { PlainNats } from './plain-nats.ts';
+import { ServiceProcess } from './service-process.ts';
+import { endWorkers, workerPids } from './worker-processes.ts';
+
+const REPLICA = programOf('control-plane');
+const HOST = programOf('host');
+/** For everything that has to come about on a machine that does other things too. */
+export const SLOW = { timeoutMs: 60_000, everyMs: 50 } as const;
+const TAIL_LINES = 25;
+
+/** What a pool's worker is, where it is a process: SQL over HTTP. */
+export const DUCKDB_COMMAND = ['node', programOf('duckdb-worker')] as const;
+
+export interface ClusterOptions {
+  /** As in muster.yaml. */
+  readonly pools: Readonly<Record<string, Readonly<Record<string, unknown>>>>;
+  readonly orgs?: Readonly<Record<string, { readonly max: number }>>;
+  /** Default 3. */
+  readonly replicas?: number;
+  /** Which workers its host runs; default `simulated`. `none`: no host runs before `startHost`. */
+  readonly host?: 'simulated' | 'process' | 'none';
+  /** Default: the newest there is. */
+  readonly nats?: NatsServerBinary;
+  /** Made in a hook, not in a test: nothing is printed by itself. */
+  readonly isShared?: boolean;
+}
+
+/** The newest server of those to test on. */
+export function newestNats(): NatsServerBinary {
+  const collator = new Intl.Collator('en', { numeric: true });
+  const [newest] = [...natsServerBinaries()].sort((one, other) => collator.compare(other.version, one.version));
+  if (newest === undefined) throw new Error('there is no nats-server');
+  return newest;
+}
+
+/** Starts it; resolves when every replica says that it is ready. */
+export async function startCluster(options: ClusterOptions): Promise<Cluster> {
+  await using resources = new AsyncDisposableStack();
+  const folder = resources.use(await tempDir()).path;
+  const nats = resources.use(await startNatsServer({ binary: (options.nats ?? newestNats()).path }));
+  await writeFile(join(folder, 'key'), randomBytes(32).toString('base64'), { mode: 0o600 });
+  const { pools, orgs = {}, host = 'simulated' } = options;
+  const config = { cluster: { name: 'test' }, host: { memoryBudget: '64GiB' }, pools, orgs };
+  await writeFile(join(folder, 'muster.yaml'), JSON.stringify(config));
+  await mkdir(join(folder, 'host'), { mode: 0o700 });
+  const tools = { clock: new SystemClock(), random: new SystemRandom(), logger: silentLogger };
+  const connected = await connectNats({ servers: [nats.url], name: 'test', ...tools });
+  resources.defer(() => connected.close());
+  const cluster = new Cluster(folder, nats, connected.bus, resources.move());
+  if (options.isShared !== true) onTestFailed(() => void process.stderr.write(cluster.report()));
+  try {
+    const starting = Array.from({ length: options.replicas ?? 3 }, () => cluster.startReplica());
+    await Promise.all([...starting, ...(host === 'none' ? [] : [cluster.startHost(host)])]);
+  } catch (error) {
+    process.stderr.write(cluster.report());
+    await cluster[Symbol.asyncDispose]();
+    throw error;
+  }
+  return cluster;
+}
+
+export class Cluster implements AsyncDisposable {
+  readonly nats: TestNatsServer;
+  /** A connection of the test's own, which comes back after the server does. */
+  readonly bus: MessageBus;
+  /** Running replicas by id. */
+  readonly replicas = new Map<string, ServiceProcess>();
+  readonly #http = new Map<string, string>();
+  readonly #folder: string;
+  readonly #resources: AsyncDisposableStack;
+  readonly #processes: ServiceProcess[] = [];
+  #host: ServiceProcess | undefined;
+  #hostId = '';
+  #replicaCount = 0;
+  #lastWords: string | undefined;
+
+  constructor(folder: string, nats: TestNatsServer, bus: MessageBus, resources: AsyncDisposableStack) {
+    this.#folder = folder;
+    this.nats = nats;
+    this.bus = bus;
+    this.#resources = resources;
+  }
+
+  // --- processes ---------------------------------------------------------------------------------------------------
+
+  /** A new replica, with an id that no other had. */
+  async startReplica(): Promise<ServiceProcess> {
+    const id = `r${++this.#replicaCount}`;
+    const replica = this.#make(id, REPLICA, {
+      MUSTER_REPLICA_ID: id,
+      MUSTER_KEY_FILE: join(this.#folder, 'key'),
+      MUSTER_HTTP_PORT: '0',
+      MUSTER_TAKEOVER: '1500ms',
+    });
+    const { http } = await replica.start();
+    this.replicas.set(id, replica);
+    this.#http.set(id, http ?? '');
+    return replica;
+  }
+
+  /** The host agent; one that was killed comes back to its folder. */
+  async startHost(kind: 'simulated' | 'process'): Promise<ServiceProcess> {
+    this.#host ??= this.#make('host', HOST, { MUSTER_HOST_STATE: this.hostFolder, MUSTER_HOST_KIND: kind });
+    this.#hostId = (await this.#host.start()).id;
+    return this.#host;
+  }
+
+  get host(): ServiceProcess {
+    if (this.#host === undefined) throw new Error('no host agent was started');
+    return this.#host;
+  }
+
+  get hostFolder(): string {
+    return join(this.#folder, 'host');
+  }
+
+  replica(id: string): ServiceProcess {
+    const replica = this.replicas.get(id);
+    if (replica === undefined) throw new Error(`there is no replica ${id}`);
+    return replica;
+  }
+
+  async killReplica(id: string): Promise<void> {
+    await this.replica(id).kill();
+    this.replicas.delete(id);
+  }
+
+  /** SIGTERM. @returns its exit code */
+  async stopReplica(id: string): Promise<number | null> {
+    const code = await this.replica(id).stop();
+    this.replicas.delete(id);
+    return code;
+  }
+
+  /** Workers that run as processes of their own. */
+  workerPids(): readonly number[] {
+    return workerPids(this.nats.url, this.hostFolder);
+  }
+
+  // --- asking ------------------------------------------------------------------------------------------------------
+
+  async client(): Promise<MusterClient> {
+    return connect({ servers: [this.nats.url], name: 'test-client' });
+  }
+
+  plain(): Promise<PlainNats> {
+    return PlainNats.connect(this.nats.port);
+  }
+
+  /** Asks any replica, again where one does not answer. */
+  async admin<R extends AdminRequestInput>(request: R): Promise<AdminAnswers[R['type']]> {
+    return eventually(async () => {
+      const message = await this.bus.request(subjects.admin(), encode(request), { timeoutMs: 3_000 });
+      const answer = decode(message.data) as AdminAnswers[R['type']] | ErrorAnswer;
+      if (!answer.ok) throw new Error(`${request.type}: ${JSON.stringify(answer.error)}`);
+      return answer;
+    }, SLOW);
+  }
+
+  /** `GET` of one replica's HTTP. */
+  async get(replica: string, path: string, init: RequestInit = {}): Promise<Response> {
+    return fetch(new URL(path, this.#http.get(replica)), { signal: AbortSignal.timeout(10_000), ...init });
+  }
+
+  /** What one replica itself says, by its HTTP. */
+  async read<T extends 'status' | 'slots' | 'intents'>(replica: string, what: T): Promise<AdminAnswers[T]> {
+    return (await (await this.get(replica, `/v1/${what}`)).json()) as AdminAnswers[T];
+  }
+
+  async pool(name: string): Promise<PoolSummary> {
+    const { pools } = await this.admin({ type: 'pools' });
+    const pool = pools.find((one) => one.pool === name);
+    if (pool === undefined) throw new Error(`there is no pool ${name}`);
+    return pool;
+  }
+
+  async slots(pool: string): Promise<readonly SlotSummary[]> {
+    return (await this.admin({ type: 'slots', pool })).slots;
+  }
+
+  /** Resolves when the pool has so many warm and nothing on its way. */
+  async warm(name: string, warm: number): Promise<void> {
+    await eventually(async () => assertMatch(await this.pool(name), { warm, spawning: 0 }), SLOW);
+  }
+
+  /** The shard as its owner, which runs, shows it. */
+  async shard(name: string): Promise<ShardSummary & { readonly owner: string }> {
+    return eventually(
+      async () => {
+        const { shards, replicas } = await this.admin({ type: 'status' });
+        const shard = shards.find((one) => one.shard === name);
+        const owner = shard?.owner ?? '';
+        const isHeld = replicas.some(({ id, isAlive, shards: held }) => id === owner && isAlive && held.includes(name));
+        if (shard === undefined || !isHeld || !this.replicas.has(owner)) return false as const;
+        return { ...shard, owner };
+      },
+      { ...SLOW, everyMs: 20 },
+    );
+  }
+
+  /** One plain request to the public subject, sent once. @throws MusterError `timeout`, `no-responders`, `disconnected` */
+  async reserveOnce(pool: string, request: ReserveRequest, timeoutMs: number): Promise<ReserveAnswer> {
+    const message = await this.bus.request(subjects.reserve(pool), encode(request), { timeoutMs });
+    return decode(message.data) as ReserveAnswer;
+  }
+
+  /** The same request again, with its id, until somebody answers. */
+  async reserve(pool: string, request: ReserveRequest & { readonly requestId: string }): Promise<ReserveAnswer> {
+    return this.#untilAnswered(() => this.reserveOnce(pool, request, (request.waitMs ?? 0) + 4_000));
+  }
+
+  /** Renews or releases one reservation, until somebody answers. */
+  async settle(what: 'renew' | 'release', ref: ReservationRef): Promise<RefResult> {
+    return this.#untilAnswered(async () => {
+      const body = encode([{ id: ref.id, epoch: ref.epoch }]);
+      const message = await this.bus.request(subjects[what](), body, { timeoutMs: 4_000 });
+      const answer = decode(message.data) as { readonly ok: true; readonly results: readonly RefResult[] } | ErrorAnswer;
+      if (!answer.ok) throw new Error(`${what}: ${JSON.stringify(answer.error)}`);
+      const [result] = answer.results;
+      if (result === undefined) throw new Error(`${what}: no result`);
+      return result;
+    });
+  }
+
+  /** Slots whose workers the host agent has running, by its own list. */
+  async runningSlots(): Promise<readonly string[]> {
+    const message = await this.bus.request(subjects.hostDriver(this.#hostId), encode({ type: 'list' }), { timeoutMs: 5_000 });
+    const { workers } = decode(message.data) as { workers: readonly { slot: string; state: string }[] };
+    return workers.filter(({ state }) => state === 'running').map(({ slot }) => slot);
+  }
+
+  // --- the end -----------------------------------------------------------------------------------------------------
+
+  /** The end of every process's log. */
+  report(): string {
+    return this.#lastWords ?? this.#processes.map((one) => `--- ${one.name}\n${one.tail(TAIL_LINES)}\n`).join('');
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#lastWords = this.report();
+    await Promise.all(this.#processes.map((one) => one.end()));
+    await endWorkers(this.nats.url, this.hostFolder);
+    await this.#resources.disposeAsync();
+  }
+
+  #make(name: string, program: string, env: Readonly<Record<string, string>>): ServiceProcess {
+    const service = new ServiceProcess({
+      name,
+      folder: this.#folder,
+      program,
+      env: { MUSTER_NATS_URL: this.nats.url, MUSTER_CONFIG: join(this.#folder, 'muster.yaml'), ...env },
+    });
+    this.#processes.push(service);
+    return service;
+  }
+
+  async #untilAnswered<T>(ask: () => Promise<T>): Promise<T> {
+    const isWorthIt = (error: unknown): boolean =>
+      isMusterError(error, 'timeout') || isMusterError(error, 'no-responders') || isMusterError(error, 'disconnected');
+    const answer = await eventually(async () => {
+      try {
+        return { value: await ask() };
+      } catch (error) {
+        if (isWorthIt(error)) throw error;
+        return { error };
+      }
+    }, SLOW);
+    if ('error' in answer) throw answer.error;
+    return answer.value;
+  }
+}
+
+function programOf(service: string): string {
+  return fileURLToPath(new URL(`../../../services/${service}/src/main.ts`, import.meta.url));
+}
+
+function assertMatch<T extends object>(actual: T, expected: Partial<T>): void {
+  const isSame = (Object.keys(expected) as (keyof T)[]).every((key) => actual[key] === expected[key]);
+  if (!isSame) throw new Error(`not yet ${JSON.stringify(expected)}: ${JSON.stringify(actual)}`);
+}
