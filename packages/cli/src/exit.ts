@@ -9,11 +9,19 @@ export class CliError extends Error {
   readonly hint: string | undefined;
   readonly exitCode: number;
   readonly field: string | undefined;
+  /** The command's own answer on stdout says so already. */
+  readonly isAnswered: boolean;
 
   constructor(
     code: string,
     message: string,
-    options: { readonly hint?: string; readonly exitCode?: number; readonly field?: string | undefined; readonly cause?: unknown } = {},
+    options: {
+      readonly hint?: string;
+      readonly exitCode?: number;
+      readonly field?: string | undefined;
+      readonly isAnswered?: boolean;
+      readonly cause?: unknown;
+    } = {},
   ) {
     super(message, options.cause === undefined ? undefined : { cause: options.cause });
     this.name = 'CliError';
@@ -21,6 +29,7 @@ export class CliError extends Error {
     this.hint = options.hint;
     this.exitCode = options.exitCode ?? EXIT.failure;
     this.field = options.field;
+    this.isAnswered = options.isAnswered ?? false;
   }
 }
 

@@ -1,4 +1,5 @@
 import { Command, CommanderError } from 'commander';
+import { registerBench } from './bench/register-bench.ts';
 import { registerAdministration } from './commands/administration.ts';
 import type { RegisterCommands } from './commands/cluster-command.ts';
 import { registerNatsServer } from './commands/nats-server.ts';
@@ -9,7 +10,14 @@ import type { CliContext } from './context.ts';
 import { CliError, cliErrorOf, EXIT } from './exit.ts';
 
 /** Every group of commands; a new one is added here. */
-const GROUPS: readonly RegisterCommands[] = [registerUp, registerReads, registerReserve, registerAdministration, registerNatsServer];
+const GROUPS: readonly RegisterCommands[] = [
+  registerUp,
+  registerReads,
+  registerReserve,
+  registerAdministration,
+  registerBench,
+  registerNatsServer,
+];
 
 /**
  * Runs one command line (without `node` and the script). Never throws; says what went wrong in one line on stderr, and with
@@ -25,7 +33,7 @@ export async function runMuster(args: readonly string[], context: CliContext): P
     const error = cliErrorOf(caught instanceof CommanderError ? usageOf(caught) : caught);
     const { code, message, hint, exitCode, field } = error;
     if (error === HELP_ASKED || error === HELP_SHOWN || exitCode === EXIT.miss) return exitCode;
-    if (args.includes('--json')) context.out(JSON.stringify({ ok: false, error: { code, message, field, hint } }));
+    if (args.includes('--json') && !error.isAnswered) context.out(JSON.stringify({ ok: false, error: { code, message, field, hint } }));
     context.err(`muster: ${message}${hint === undefined ? '' : `; hint: ${hint}`}`);
     return exitCode;
   }
