@@ -20,6 +20,7 @@ export interface Environment {
   readonly all: Readonly<Record<string, string | undefined>>;
 }
 
+/** Reads it once; an empty variable counts as none. */
 export function readEnvironment(env: Readonly<Record<string, string | undefined>> = process.env): Environment {
   const runtimeFolder = given(env['XDG_RUNTIME_DIR']);
   const cacheHome = given(env['XDG_CACHE_HOME']) ?? join(homedir(), '.cache');

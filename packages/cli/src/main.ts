@@ -17,7 +17,7 @@ process.exitCode = await runMuster(process.argv.slice(2), {
   folder: process.cwd(),
   out: (text) => process.stdout.write(`${text}\n`),
   err: (text) => process.stderr.write(`${text}\n`),
-  isTerminal: process.stdout.isTTY === true,
+  isTerminal: process.stdout.isTTY,
   connect: async (servers) => (await connectNats({ servers, name: 'muster-cli', ...tools })).bus,
   onStopSignal: (listener) => {
     const signals = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;

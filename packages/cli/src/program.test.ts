@@ -3,6 +3,7 @@ import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { text as readText } from 'node:stream/consumers';
 import { MemoryBus, MemoryNetwork, SystemClock, SystemRandom, silentLogger } from '@muster/ports';
 import { type AdminRequest, adminRequestSchema, decode, encode, MusterError, parse, type ShardCommand, subjects } from '@muster/protocol';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
@@ -178,14 +179,16 @@ describe('reserve', () => {
 
   it('runs SQL on the worker with the token, prints the rows, and releases it, also when the statement is wrong', async () => {
     const calls: string[] = [];
-    worker = createServer(async (request, response) => {
-      const { sql } = JSON.parse(await new Response(request as unknown as ReadableStream).text()) as { sql: string };
-      calls.push(`${request.url} ${request.headers.authorization} ${sql}`);
-      const isGood = sql === 'select 1';
-      const body = isGood
-        ? { columns: [{ name: 'one', type: 'INTEGER' }], rows: [[1]], rowCount: 1, ok: true }
-        : { ok: false, error: { code: 'sql-error', message: 'Parser Error: syntax error\nLINE 1' } };
-      response.writeHead(isGood ? 200 : 400).end(JSON.stringify(body));
+    worker = createServer((request, response) => {
+      void readText(request).then((body) => {
+        const { sql } = JSON.parse(body) as { sql: string };
+        calls.push(`${request.url} ${request.headers.authorization} ${sql}`);
+        const isGood = sql === 'select 1';
+        const answer = isGood
+          ? { columns: [{ name: 'one', type: 'INTEGER' }], rows: [[1]], rowCount: 1, ok: true }
+          : { ok: false, error: { code: 'sql-error', message: 'Parser Error: syntax error\nLINE 1' } };
+        response.writeHead(isGood ? 200 : 400).end(JSON.stringify(answer));
+      });
     });
     await new Promise<void>((resolve) => worker?.listen(0, '127.0.0.1', resolve));
     const endpoint = `http://127.0.0.1:${(worker.address() as AddressInfo).port}`;

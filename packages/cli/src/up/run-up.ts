@@ -45,7 +45,23 @@ export async function runUp<T>(
 ): Promise<T> {
   const { configuration, say } = options;
   const { clock, environment } = context;
+  const stop = new AbortController();
+  let cluster: LocalCluster | undefined;
+  let stoppedMs: number | undefined;
+  let forced: Promise<void> | undefined;
   await using resources = new AsyncDisposableStack();
+  // First, so that it ends last: a signal in the middle of clearing up must not leave half of it.
+  const stopListening = context.onStopSignal((signal) => {
+    const nowMs = clock.monotonicMs();
+    if (stoppedMs === undefined) {
+      stoppedMs = nowMs;
+      say(`${signal}: stopping; once more ends everything at once`);
+      stop.abort(new CliError('cancelled', `stopped by ${signal}`));
+      cluster?.abort(stop.signal.reason);
+    } else if (nowMs - stoppedMs > SAME_SIGNAL_MS) forced ??= cluster?.end(false);
+  });
+  resources.defer(stopListening);
+
   const runs = new RunFiles(environment.runFolder);
   await endAbandoned(runs, context, say);
   const isTemporary = options.data === undefined;
@@ -58,28 +74,16 @@ export async function runUp<T>(
     say('without --data the key of the cluster is forgotten at the end, and what stays in NATS is of no use to the next one');
   }
 
-  const cluster = new LocalCluster({ ...options, context, data });
-  const stop = new AbortController();
-  let stoppedMs: number | undefined;
-  const ending: { forced?: Promise<void> } = {};
-  const onSignal = (signal: string): void => {
-    const nowMs = clock.monotonicMs();
-    if (stoppedMs === undefined) {
-      stoppedMs = nowMs;
-      say(`${signal}: stopping; once more ends everything at once`);
-      const reason = new CliError('cancelled', `stopped by ${signal}`);
-      stop.abort(reason);
-      cluster.abort(reason);
-    } else if (nowMs - stoppedMs > SAME_SIGNAL_MS) ending.forced ??= cluster.end(false);
-  };
   let runFile: string | undefined;
   resources.defer(() => {
     if (runFile !== undefined) runs.remove(runFile);
   });
-  resources.defer(context.onStopSignal(onSignal));
+  stop.signal.throwIfAborted();
+  const starting = new LocalCluster({ ...options, context, data });
+  cluster = starting;
   resources.defer(async () => {
-    await cluster.end(true);
-    await ending.forced;
+    await starting.end(true);
+    await forced;
   });
   const note = (servers: readonly string[]): void => {
     const me = identityOf(process.pid);
@@ -87,8 +91,8 @@ export async function runUp<T>(
     const common = { v: 1, cluster: configuration.cluster, folder, isTemporary } as const;
     runFile = runs.write({ ...common, ...me, servers: [...servers], startedWallMs: clock.wallMs() });
   };
-  const ready = await cluster.start(note);
-  return await use({ cluster, ready, folder }, stop.signal);
+  const ready = await starting.start(note);
+  return await use({ cluster: starting, ready, folder }, stop.signal);
 }
 
 /** Ends what a `muster up` without `--data` left when it was killed: nobody can come back to that folder. */

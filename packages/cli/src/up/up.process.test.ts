@@ -187,10 +187,11 @@ test('a second signal ends at once what does not want to end', async () => {
   const stoppedMs = performance.now();
   await eventually(() => {
     if (performance.now() - stoppedMs > 1_200) up.child.kill('SIGTERM');
-    return up.child.exitCode !== null;
+    return up.child.exitCode !== null || up.child.signalCode !== null;
   }, WAIT);
   expect(running(up)).toEqual([]);
   expect(up.err).not.toContain('did not end in');
+  expect(readdirSync(dir.path).filter((name) => name.startsWith('muster-'))).toEqual([]);
 });
 
 test('the identity of a process is its pid and its start', () => {
