@@ -43,7 +43,12 @@ export class JetStreamRefusal extends Error {
  * Asks `$JS.API.<what>`.
  * @throws JetStreamRefusal where the server says no; MusterError `journal-unavailable` where nothing came back
  */
-export async function askJetStream<T>(link: NatsLink, what: string, body?: object, timeoutMs = API_TIMEOUT_MS): Promise<T> {
+export async function askJetStream<T>(
+  link: Pick<NatsLink, 'exchange'>,
+  what: string,
+  body?: object,
+  timeoutMs = API_TIMEOUT_MS,
+): Promise<T> {
   const subject = `$JS.API.${what}`;
   return readAnswer<T>(subject, await link.exchange(subject, body === undefined ? NOTHING : encode(body), timeoutMs));
 }

@@ -23,6 +23,12 @@ const RETRY_MIN_MS = 200;
 const RETRY_SPREAD_MS = 400;
 const NOTHING = new Uint8Array(0);
 
+/** What following needs of the link. */
+export type FeedLink = Pick<
+  NatsLink,
+  'isConnected' | 'publish' | 'exchange' | 'subscribe' | 'onStatus' | 'makeInbox' | 'clock' | 'random' | 'logger'
+>;
+
 interface StreamInfo {
   readonly created: string;
   readonly state: { readonly last_seq: number };
@@ -40,7 +46,7 @@ interface Attachment {
 }
 
 export class JournalFeed implements Subscription {
-  readonly #link: NatsLink;
+  readonly #link: FeedLink;
   readonly #follower: JournalFollower;
   readonly #stream: string;
   readonly #filter: string;
@@ -60,7 +66,7 @@ export class JournalFeed implements Subscription {
   #caughtUpAt: number | undefined;
   #isTroubled = false;
 
-  constructor(link: NatsLink, cluster: string, follower: JournalFollower) {
+  constructor(link: FeedLink, cluster: string, follower: JournalFollower) {
     this.#link = link;
     this.#follower = follower;
     this.#stream = stores.stream(cluster);

@@ -124,7 +124,7 @@ export class NatsJournal implements Journal {
 }
 
 function readOutcome(data: Uint8Array): AppendOutcome {
-  const answer = tryJson(data) as { seq?: unknown; error?: { err_code?: number; description?: string } } | undefined;
+  const answer: { seq?: unknown; error?: { err_code?: number; description?: string } } | undefined = tryJson(data);
   if (answer?.error !== undefined) {
     const message = answer.error.description ?? 'refused';
     switch (answer.error.err_code) {
