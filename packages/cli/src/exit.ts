@@ -1,4 +1,4 @@
-import { isMusterError, MusterError } from '@muster/protocol';
+import { isMusterError, type MusterError } from '@muster/protocol';
 
 /** What the command ends with; docs/reference/cli.md lists them. */
 export const EXIT = { ok: 0, failure: 1, usage: 2, miss: 3 } as const;
