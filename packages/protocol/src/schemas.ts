@@ -6,6 +6,7 @@ export const idSchema = (max = 128) =>
     .string()
     .regex(/^[A-Za-z0-9_-]+$/, 'may have letters, digits, - and _ only')
     .max(max);
+/** An org's id: a part of subjects, labels and folders. */
 export const orgSchema = idSchema(64);
 /** Lower case, as Kubernetes names things; `--` is kept for the parts of a pool. */
 export const poolSchema = z
@@ -45,6 +46,7 @@ export const reserveRequestSchema = z.strictObject({
 });
 export type ReserveRequest = z.infer<typeof reserveRequestSchema>;
 
+/** A reservation as its holder names it: an epoch that is over is refused. */
 export const reservationRefSchema = z.strictObject({ id: idSchema(), epoch: z.number().int().min(1) });
 export type ReservationRef = z.infer<typeof reservationRefSchema>;
 /** `muster.v1.renew`, `muster.v1.release`: one, or a list. */
@@ -249,6 +251,7 @@ export type WorkerAnswer = z.infer<typeof workerAnswerSchema>;
 
 // --- hosts ---------------------------------------------------------------------------------------------------------
 
+/** `muster.v1.host.<host>.beat`: what a host agent says of itself. */
 export const hostBeatSchema = z.object({
   host: idSchema(64),
   cluster: z.string(),
@@ -300,6 +303,7 @@ export const hostCommandSchema = z.discriminatedUnion('type', [
   z.object({ type: z.literal('list'), after: idSchema().optional() }),
 ]);
 export type HostCommand = z.infer<typeof hostCommandSchema>;
+/** A host agent's answer to a command. */
 export const hostAnswerSchema = z.union([
   z.object({
     ok: z.literal(true),

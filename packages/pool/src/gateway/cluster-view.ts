@@ -35,6 +35,7 @@ export interface SlotFilter {
   readonly page: number;
 }
 
+/** The whole cluster as this replica's shadows and cuts show it: for people to look at; nothing decides from it. */
 export class ClusterView {
   readonly #options: ClusterViewOptions;
 
