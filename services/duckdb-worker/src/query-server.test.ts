@@ -78,7 +78,7 @@ test('refuses a body over the limit, announced or not, and other paths and metho
       controller.close();
     },
   });
-  expect((await worker.fetchQuery('', { body: unannounced, duplex: 'half' } as RequestInit)).status).toBe(413);
+  expect((await worker.fetchQuery('', { body: unannounced, duplex: 'half' })).status).toBe(413);
   expect((await worker.fetchQuery('', { method: 'GET', body: null })).status).toBe(405);
   expect((await fetch(`${worker.server.endpoint}/`)).status).toBe(404);
   expect((await worker.query('SELECT 1')).status).toBe(200);
@@ -182,7 +182,7 @@ test('a token that ends while the body comes in is worth nothing', async () => {
       controller.close();
     },
   });
-  expect((await worker.fetchQuery('', { body: slowBody, duplex: 'half' } as RequestInit)).status).toBe(410);
+  expect((await worker.fetchQuery('', { body: slowBody, duplex: 'half' })).status).toBe(410);
 });
 
 /** With node:http, which tells a body that was cut from one that ended. */

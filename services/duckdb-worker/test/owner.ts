@@ -4,7 +4,6 @@ import {
   encode,
   type HelloAnswer,
   subjects,
-  type WorkerAnswer,
   type WorkerBeat,
   type WorkerCommand,
   workerAnswerSchema,
@@ -30,7 +29,7 @@ export async function ownerOf(bus: MessageBus) {
     const reservation = `${SLOT}_${command.epoch}`;
     const data = encode({ slot: SLOT, instance, reservation, ...command });
     const reply = await bus.request(subjects.workerCommand(SHARD, SLOT, instance), data, { timeoutMs: 20_000 });
-    return decodeAs(workerAnswerSchema, reply.data) as WorkerAnswer;
+    return decodeAs(workerAnswerSchema, reply.data);
   };
   return {
     hello,
