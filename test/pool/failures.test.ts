@@ -239,3 +239,39 @@ test('a beat of a slot with a forged token changes nothing', async () => {
   expect(JSON.parse(new TextDecoder().decode(reply.data))).toMatchObject({ type: 'stop' });
   expect(cluster.slots().find((one) => one.slot === slot.slot)?.endpoint).toBe(`memory://${slot.slot}`);
 });
+
+test('the owner is lost when the worker has just said yes: who asks again is answered with the same reservation', async () => {
+  const cluster: MemoryCluster = await warm({
+    replicas: 3,
+    handlers: () => ({
+      onActivate: () => {
+        const owner = cluster.ownerOf('demo');
+        if (owner !== undefined && cluster.replicas.length === 3) cluster.kill(owner);
+      },
+    }),
+  });
+  const other = cluster.replicas.find((replica) => !replica.runtime.isOwned('demo'));
+  if (other === undefined) throw new Error('one owns it all');
+  const body = { type: 'reserve', org: 'acme', requestId: 'r1', isIdGiven: true, waitMs: 0 };
+  const ask = (): Promise<{ value: unknown }> => other.runtime.ask('demo', body, { timeoutMs: 1_500 }).catch(ask);
+  const { value } = await cluster.clock.resolve(ask());
+  expect(value).toMatchObject({ ok: true, reservation: { org: 'acme', epoch: 1 } });
+  await cluster.clock.run(3_000);
+  expect(
+    cluster
+      .slots()
+      .filter((slot) => slot.reservation !== null)
+      .map((slot) => slot.state),
+  ).toEqual(['reserved.active']);
+});
+
+test('while no host takes a worker the janitor does not decide again and again', async () => {
+  const cluster = await MemoryCluster.start({ config: 'pools: { demo: { driver: simulated, floor: 2, max: 5 } }' });
+  const place = cluster.driver.place.bind(cluster.driver);
+  cluster.driver.place = () => undefined;
+  await cluster.clock.run(30_000);
+  expect(cluster.driver.started).toEqual([]);
+  expect(cluster.intents().length).toBeLessThanOrEqual(7);
+  cluster.driver.place = place;
+  await cluster.untilWarm('demo', 2);
+});

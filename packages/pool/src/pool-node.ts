@@ -38,6 +38,8 @@ export interface PoolNodeOptions {
 /** The pools of one replica, as `startPools` gives them. */
 export interface PoolNode {
   readonly view: ClusterView;
+  /** Takes requests: from when it knows the pools. One that is starting leaves them to those that do. */
+  readonly isServing: boolean;
   /** Refuses new reserves with `shutting-down`; those under way go on. */
   stopTaking(): void;
   /** Ends serving. The runtime is stopped by whoever started it. */
@@ -53,13 +55,19 @@ export async function startPools(options: PoolNodeOptions): Promise<PoolNode> {
   const drivers = [...options.drivers.values()];
   const view = new ClusterView({ runtime, cluster, version: options.version, clock, cuts, drivers });
   let isStopping = false;
+  let isServing = false;
+  let isClosed = false;
+  /** The one in force, also while the read models are read again. */
+  let config: ClusterConfig | undefined;
   let definedVersion = -1;
 
   const janitor = janitorShard({ initialConfig: options.initialConfig, meters });
-  const define = ({ version, config, retired }: ConfigRecord): void => {
+  const define = (record: ConfigRecord): void => {
+    const { version, config: current, retired } = record;
     if (version === definedVersion) return;
     definedVersion = version;
-    const specs = Object.values({ ...retired, ...config.pools });
+    config = current;
+    const specs = Object.values({ ...retired, ...current.pools });
     const shards = specs.flatMap((spec) => {
       const driver = options.drivers.get(spec.driver);
       if (driver === undefined) {
@@ -67,18 +75,17 @@ export async function startPools(options: PoolNodeOptions): Promise<PoolNode> {
         return [];
       }
       return shardsOf(spec.name, spec.shards).map((shard, part) =>
-        poolShard({ shard, pool: spec.name, part, config, spec, driver, secrets: options.secrets, meters, startLimit }),
+        poolShard({ shard, pool: spec.name, part, config: current, spec, driver, secrets: options.secrets, meters, startLimit }),
       );
     });
     runtime.define([janitor, ...shards]);
   };
   const follow = (shadow: Shadow): void => {
     const record = shadow.shard === JANITOR_SHARD ? shadow.get(configKind, CONFIG_ID)?.value : undefined;
-    if (record !== undefined) define(record);
+    if (record === undefined) return;
+    define(record);
+    void serve();
   };
-  runtime.define([janitor]);
-  const known = runtime.shadow(JANITOR_SHARD);
-  if (known !== undefined) follow(known);
 
   const gateway = new ReserveGateway({
     runtime,
@@ -86,12 +93,12 @@ export async function startPools(options: PoolNodeOptions): Promise<PoolNode> {
     random,
     meters,
     cluster,
-    config: () => view.config?.config,
+    config: () => config,
     isStopping: () => isStopping,
   });
   const admin = new AdminGateway({ runtime, view, drivers, cluster });
+  let serving: Promise<void> | undefined;
   const endings: Subscription[] = [
-    runtime.onRecord(follow),
     bus.subscribe(subjects.misses(), (message) => {
       try {
         cuts.accept(message);
@@ -99,13 +106,34 @@ export async function startPools(options: PoolNodeOptions): Promise<PoolNode> {
         logger.warn({ subject: message.subject, error: String(error) }, 'a cut cannot be read');
       }
     }),
-    await bus.serve({
-      name: 'muster',
-      version: options.version,
-      description: 'Keeps workers warm and hands one to a tenant',
-      endpoints: [...gateway.endpoints(), ...admin.endpoints()],
-    }),
+    runtime.onRecord(follow),
   ];
+  runtime.define([janitor]);
+  const known = runtime.shadow(JANITOR_SHARD);
+  if (known !== undefined) follow(known);
+
+  /** Takes requests from now on; of a pool that it has not read of it would say that there is none. */
+  function serve(): Promise<void> {
+    serving ??= bus
+      .serve({
+        name: 'muster',
+        version: options.version,
+        description: 'Keeps workers warm and hands one to a tenant',
+        endpoints: [...gateway.endpoints(), ...admin.endpoints()],
+      })
+      .then(
+        (subscription) => {
+          if (isClosed) return subscription.unsubscribe();
+          endings.push(subscription);
+          isServing = true;
+        },
+        (error: unknown) => {
+          serving = undefined;
+          logger.error({ error: String(error) }, 'the public subjects cannot be served; trying again with the next record');
+        },
+      );
+    return serving;
+  }
   let showing = clock.setTimer(SHOW_MS, show);
   function show(): void {
     showing = clock.setTimer(SHOW_MS, show);
@@ -122,10 +150,14 @@ export async function startPools(options: PoolNodeOptions): Promise<PoolNode> {
   }
   return {
     view,
+    get isServing() {
+      return isServing;
+    },
     stopTaking() {
       isStopping = true;
     },
     close() {
+      isClosed = true;
       showing.cancel();
       for (const ending of endings) ending.unsubscribe();
     },

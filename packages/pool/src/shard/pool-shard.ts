@@ -5,7 +5,17 @@
 // Invariants:
 //   P1. Only an intent creates a slot; each is applied once (`intentApplied` is in the same record as what it started).
 //   P2. The live slots never exceed the shard's part of the cap, whatever an intent says.
-import { BUDGETS, type ClusterConfig, type OrgSpec, ownOf, type PoolSpec, type SlotEvent, shareOf, slotStateName } from '@muster/domain';
+import {
+  BUDGETS,
+  type Ceiling,
+  type ClusterConfig,
+  type OrgSpec,
+  ownOf,
+  type PoolSpec,
+  type SlotEvent,
+  shareOf,
+  slotStateName,
+} from '@muster/domain';
 import type { WorkerDriver } from '@muster/ports';
 import {
   CUT_NAMES_MAX,
@@ -47,6 +57,7 @@ const MAILBOX_MAX = 20_000;
 const SLOT_ID_LENGTH = 8;
 /** Slots changed in one turn at the most: its record must fit a message. */
 const SLICE = 500;
+const NO_PLACE = 'no host takes a worker now';
 const NO_ORG: OrgSpec = { max: 0, weight: 1 };
 
 export interface PoolShardOptions {
@@ -82,6 +93,7 @@ class PoolShard implements ShardSession {
   readonly #reconciler: Reconciler;
   readonly #reporter: CutReporter;
   readonly #pace: SpawnPace;
+  #blockedUntilMs = Number.NEGATIVE_INFINITY;
   #config: ClusterConfig;
   #configVersion: number;
   #spec: PoolSpec;
@@ -281,15 +293,18 @@ class PoolShard implements ShardSession {
     return shareOf(this.#spec.floor, this.#spec.shards, this.#options.part);
   }
 
-  #capacity() {
+  /** What bounds this shard. Where nothing can be placed now it is not known, so that nobody decides again and again. */
+  #capacity(nowMs: number): Ceiling {
     const { max, shards, template } = this.#spec;
-    if (max > 0) return { kind: 'bounded', max: shareOf(max, shards, this.#options.part), why: 'max' } as const;
     const capacity = this.#options.driver.capacity(template);
+    if (capacity.kind === 'unknown') return capacity;
+    if (nowMs < this.#blockedUntilMs) return { kind: 'unknown', why: NO_PLACE };
+    if (max > 0) return { kind: 'bounded', max: shareOf(max, shards, this.#options.part), why: 'max' };
     return capacity.kind === 'bounded' ? { ...capacity, max: shareOf(capacity.max, shards, this.#options.part) } : capacity;
   }
 
   #ceiling(): number | undefined {
-    const capacity = this.#capacity();
+    const capacity = this.#capacity(Number.POSITIVE_INFINITY);
     return capacity.kind === 'bounded' ? capacity.max : undefined;
   }
 
@@ -342,7 +357,10 @@ class PoolShard implements ShardSession {
       const ceiling = this.#ceiling();
       if (ceiling !== undefined && this.#slots.alive >= ceiling) refused = `the cap is ${ceiling}`;
       const placement = this.#options.driver.place(this.#spec.template, this.#slots.onHost);
-      if (placement === undefined) refused = 'no host takes it';
+      if (placement === undefined) {
+        refused = NO_PLACE;
+        this.#blockedUntilMs = turn.nowMs + BUDGETS.tickMs;
+      }
       if (refused !== undefined || placement === undefined) break;
       this.#slots.create(turn, {
         id: `${this.#shard.shard}-${this.#shard.random.id(SLOT_ID_LENGTH)}`,
@@ -392,7 +410,7 @@ class PoolShard implements ShardSession {
         ...(this.#state.failureReason === null ? {} : { reason: this.#state.failureReason }),
         isProbeDue: isOpen && count('spawning') === 0 && this.#pace.isProbeDue(turn.nowMs),
       },
-      capacity: this.#capacity(),
+      capacity: this.#capacity(turn.nowMs),
     };
   }
 }

@@ -188,15 +188,15 @@ export class ReserveDesk {
 
   /** The worker's answer to the activation of `epoch`. */
   activated(id: string, epoch: number, yes: WorkerYes): void {
-    // The answer hangs on the commit that made the grant, not on the one that notes that it is active.
+    // The answer hangs on the commit that made the grant, not on the one that notes that it is active. It may be noted
+    // already: a new owner hears it in a beat while it tells the worker again for a client that asked again.
     this.#shard.turn((turn) => {
       const slot = this.#slots.get(turn, id);
       const grant = this.#grants.get(id);
-      if (slot === undefined || slot.epoch !== epoch || slot.state !== 'reserved.activating') return;
-      if (yes.kind === 'activated' && grant !== undefined) {
-        this.#grants.delete(id);
-        this.#granted(turn, grant.request, slot, grant.source, grant.waitedMs);
-      }
+      if (yes.kind !== 'activated' || grant === undefined || slot === undefined || slot.epoch !== epoch) return;
+      if (slot.state !== 'reserved.activating' && slot.state !== 'reserved.active') return;
+      this.#grants.delete(id);
+      this.#granted(turn, grant.request, slot, grant.source, grant.waitedMs);
     });
     this.#shard.turn((turn) => {
       const slot = this.#slots.get(turn, id);
