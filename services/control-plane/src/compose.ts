@@ -68,7 +68,7 @@ export async function startReplica(config: ReplicaConfig, logger: Logger): Promi
       reservationToken: (reservation, slot, epoch) => reservationToken(config.key, reservation, slot, epoch),
     },
   });
-  const isReady = (): boolean => runtime.isReady && pools.view.config !== undefined;
+  const isReady = (): boolean => runtime.isReady && pools.isServing;
   const http = await serveHttp({ ...config.http, view: pools.view, metrics, logger: log, isReady });
   about.http = http.address;
   for (const warning of config.file.warnings) log.warn({ warning }, 'the configuration has something that is probably not meant');

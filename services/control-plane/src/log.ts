@@ -1,7 +1,10 @@
 import type { Logger } from '@muster/ports';
-import { pino } from 'pino';
+import { type DestinationStream, pino } from 'pino';
 
-/** The Logger port on pino: JSON lines on standard output, the level by name. */
-export function makeLogger(level: string): Logger {
-  return pino({ level, base: null, formatters: { level: (label) => ({ level: label }) } });
+/** Secrets by the names that they have everywhere; none should come here, and none is written if one does. */
+const SECRETS = ['token', '*.token', 'activation', '*.activation', 'key'];
+
+/** The Logger port on pino: JSON lines, the level by name. */
+export function makeLogger(level: string, destination: DestinationStream = pino.destination(1)): Logger {
+  return pino({ level, base: null, formatters: { level: (label) => ({ level: label }) }, redact: SECRETS }, destination);
 }

@@ -61,7 +61,7 @@ function readYaml(text: string): unknown {
       maxAliasCount: 100,
       reviver: (key, value) => {
         if (key === '__proto__') throw new Error('no key may be __proto__');
-        return value as unknown;
+        return value;
       },
     });
   } catch (cause) {

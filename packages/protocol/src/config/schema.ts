@@ -25,8 +25,8 @@ function size(min: string) {
 function read(parse: (text: string) => number, min: number, max: number, limits: string) {
   return (value: string | 0, context: z.core.$RefinementCtx): number => {
     try {
-      const read = parse(String(value));
-      if (read >= min && read <= max) return read;
+      const amount = parse(String(value));
+      if (amount >= min && amount <= max) return amount;
       context.addIssue({ code: 'custom', message: `must be ${limits}, not ${String(value).slice(0, 40)}` });
     } catch (error) {
       context.addIssue({ code: 'custom', message: (error as Error).message });
