@@ -212,6 +212,9 @@ describe('forget', () => {
     await clock.run(10);
     expect(driver.capacity(TEMPLATE)).toMatchObject({ max: 4 });
     expect((await clock.resolve(driver.list())).workers).toMatchObject([{ slot: 'noop-a1', state: 'running' }]);
+    bus.disconnect();
+    await clock.run(6_000);
+    expect(await clock.resolve(driver.list())).toEqual({ workers: [], silentHosts: ['h1'], hosts: ['h2'] });
   });
 });
 

@@ -20,7 +20,7 @@ const SHARD = 'duckdb';
 const WELCOME: HelloAnswer = { type: 'welcome', beatMs: 2_000 };
 
 /** One worker and an owner that answers its hellos with `hello.answer` (undefined: not at all). */
-function world(options: Partial<WorkerOptions> = {}, firstAnswer: HelloAnswer | undefined = WELCOME) {
+function world(options: Partial<WorkerOptions> = {}, firstAnswer: HelloAnswer | 'none' = WELCOME) {
   const clock = new ManualClock();
   const network = new MemoryNetwork({ clock });
   const owner = new MemoryBus({ network, name: 'owner' });
@@ -29,7 +29,7 @@ function world(options: Partial<WorkerOptions> = {}, firstAnswer: HelloAnswer | 
   const heard: { hellos: WorkerBeat[]; beats: WorkerBeat[]; answer: HelloAnswer | undefined } = {
     hellos: [],
     beats: [],
-    answer: firstAnswer,
+    answer: firstAnswer === 'none' ? undefined : firstAnswer,
   };
   owner.subscribe(subjects.workerHellos(SHARD), (message) => {
     heard.hellos.push(decodeAs(workerBeatSchema, message.data));
@@ -106,7 +106,7 @@ describe('hello and beat', () => {
   });
 
   it('goes on saying hello while the shard has no owner', async () => {
-    const { clock, heard, owner } = world({}, undefined);
+    const { clock, heard, owner } = world({}, 'none');
     owner.disconnect();
     await clock.run(20_000);
     owner.reconnect();
@@ -146,6 +146,10 @@ describe('hello and beat', () => {
     await clock.run(100);
     await ask(command.activate(1));
     heard.answer = undefined;
+    await clock.run(6_000);
+    const hellos = heard.hellos.length;
+    await clock.run(60_000);
+    expect(heard.hellos.length).toBe(hellos);
     owner.disconnect();
     await clock.run(3_600_000);
     expect(worker.isDraining).toBe(false);
@@ -153,6 +157,13 @@ describe('hello and beat', () => {
     owner.reconnect();
     await ask(command.release(1));
     expect(await clock.resolve(worker.ended, 90_000)).toContain('no replica answered');
+  });
+
+  it('does not count while it serves, also where no welcome ever reached it (P3)', async () => {
+    const { clock, worker, ask, command } = world({ timings: { orphanAfterMs: 60_000 } }, 'none');
+    await ask(command.activate(1));
+    await clock.run(600_000);
+    expect(worker.isDraining).toBe(false);
   });
 
   it('does not take having been paused for silence (P4)', async () => {

@@ -4,6 +4,7 @@ import { type Clock, MemoryLogger, SystemClock } from '@muster/ports';
 import { eventually, tempDir } from '@muster/testkit';
 import { describe, expect, it } from 'vitest';
 import type { LaunchSpec } from './launcher.ts';
+import { startTimeOf } from './process-probe.ts';
 import { ProcessLauncher, type ProcessLimits } from './process-launcher.ts';
 
 const PATH = '/usr/local/bin:/usr/bin:/bin';
@@ -134,6 +135,19 @@ describe('ProcessLauncher', () => {
     expect(at.logger.lines.filter(({ level }) => level === 'warn').map(({ message }) => message)).toEqual([
       'no flock --no-fork on this machine: only the markers keep a slot from being started twice',
     ]);
+  });
+
+  it('ends what a worker leaves behind when it ends in order', async () => {
+    await using at = await world();
+    const script = '(trap "" TERM; exec sleep 1000) & echo "child $!"; trap "exit 0" TERM; echo ready; wait';
+    const outcome = await at.launcher.create(spec('pool-a', ['sh', '-c', script]));
+    if (outcome.kind !== 'created') throw new Error(JSON.stringify(outcome));
+    const log = join(at.stateFolder, 'logs', 'pool-a.log');
+    await eventually(async () => expect(await readFile(log, 'utf8')).toContain('ready'));
+    const child = Number(/child (\d+)/.exec(await readFile(log, 'utf8'))?.[1]);
+    await at.launcher.destroy('pool-a', outcome.handle, 10_000);
+    expect(at.launcher.list()).toMatchObject([{ state: 'exited', reason: 'exit 0' }]);
+    await eventually(async () => expect(await startTimeOf(child)).toBeUndefined());
   });
 
   it('does not touch a process that is not the one it is told to stop', async () => {
