@@ -1,15 +1,14 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { readFile } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
 import { MemoryLogger, MemoryMetrics, SystemClock, SystemRandom } from '@muster/ports';
+import { type ActorAnswer, type Runtime, startRuntime } from '@muster/runtime';
 import { eventually, natsServerBinaries, startNatsWorld } from '@muster/testkit';
 import { describe, expect, it } from 'vitest';
-import type { ActorAnswer } from './actor-shard.ts';
-import type { Runtime } from './contract.ts';
-import { account, bank } from '../test/bank.ts';
-import { startRuntime } from './runtime.ts';
+import { account, bank } from './bank/bank.ts';
 
-const REPLICA = fileURLToPath(new URL('../test/replica.ts', import.meta.url));
+const REPLICA = fileURLToPath(new URL('./bank/replica.ts', import.meta.url));
 const ACCOUNTS = ['ada', 'bob', 'cyd'];
 const CLIENTS = 24;
 
@@ -67,6 +66,13 @@ async function untilAnswered(runtime: Runtime, id: string, event: unknown, reque
     }
   }
 }
+
+it('is the example of the package: its README shows this code', async () => {
+  const [readme, code] = await Promise.all(
+    ['../../packages/runtime/README.md', './bank/bank.ts'].map((path) => readFile(new URL(path, import.meta.url), 'utf8')),
+  );
+  expect(readme).toContain(code?.split('\n').slice(1).join('\n').trim());
+});
 
 describe.each(natsServerBinaries())('a bank of three processes on nats-server $version', ({ path }) => {
   it('loses nothing and pays nothing twice while its owner is killed again and again', async () => {
