@@ -41,6 +41,7 @@ export class LatencyHistogram {
   percentileMs(share: number): number | null {
     if (this.#count === 0) return null;
     const rank = Math.max(1, Math.ceil(share * this.#count));
+    if (rank >= this.#count) return rounded(this.#maxMs);
     let seen = 0;
     for (let index = 0; index < BUCKETS; index++) {
       seen += this.#counts[index] ?? 0;

@@ -11,9 +11,10 @@ import { type SkeletonStart, skeletonSubjects } from './skeleton-stream.ts';
 
 const TIMEOUT_MS = 10_000;
 const CHANGES_PER_RECORD = 500;
-/** As long as what a pool's shard writes for a slot, and for a request id that has ended. */
-const SLOT_CHANGE = 'x'.repeat(600);
-const ENDED_CHANGE = 'x'.repeat(60);
+/** As long as what a pool's shard writes around a record, for a slot, and for a request id that has ended. */
+const HEAD = 'x'.repeat(90);
+const SLOT_CHANGE = 'x'.repeat(490);
+const ENDED_CHANGE = 'x'.repeat(70);
 const TOKEN = 'x'.repeat(43);
 
 interface Envelope {
@@ -95,7 +96,7 @@ class SkeletonJournal {
   }
 
   async #send(changes: readonly Change[]): Promise<void> {
-    const record = Buffer.from(`{"v":1,"set":["${changes.map(({ text }) => text).join('","')}"]}`);
+    const record = Buffer.from(`{"v":1,"head":"${HEAD}","set":["${changes.map(({ text }) => text).join('","')}"]}`);
     const headers = { 'Nats-Expected-Last-Subject-Sequence': String(this.#lastSeq) };
     const reply = await this.#bus.request(this.#subject, record, { headers, timeoutMs: TIMEOUT_MS });
     const { seq, error } = decode(reply.data) as { readonly seq?: number; readonly error?: { readonly description: string } };
