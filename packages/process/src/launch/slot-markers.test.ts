@@ -6,7 +6,7 @@ import { type SlotMarker, SlotMarkers } from './slot-markers.ts';
 
 const folders: string[] = [];
 afterEach(async () => {
-  for (const folder of folders.splice(0)) await rm(folder, { recursive: true, force: true });
+  for (const each of folders.splice(0)) await rm(each, { recursive: true, force: true });
 });
 
 async function folder(): Promise<string> {
