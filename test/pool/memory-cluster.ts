@@ -99,6 +99,7 @@ export class MemoryCluster {
     );
     const replica = { runtime, pools, bus };
     this.replicas.push(replica);
+    await clock.runUntil(() => pools.isServing);
     return replica;
   }
 
