@@ -51,6 +51,24 @@ it('counts silence from zero after the link came back', async () => {
   expect(a.runtime.isOwned('bank')).toBe(true);
 });
 
+it('forgets the silence from before the link broke', async () => {
+  let isQuiet = false;
+  const cluster = new TestCluster({ transit: ({ from, to }) => (isQuiet && from === 'a' && to === 'b' ? [] : [1]) });
+  const a = await cluster.startBank('a');
+  const b = await cluster.start('b', [bank()]);
+  await cluster.clock.run(2_000);
+  isQuiet = true;
+  await cluster.clock.run(800);
+  b.bus.disconnect();
+  await cluster.clock.run(5_000);
+  b.bus.reconnect();
+  await cluster.clock.run(1_000);
+  isQuiet = false;
+  await cluster.clock.run(10_000);
+  expect(a.runtime.isOwned('bank')).toBe(true);
+  expect(cluster.server.records('bank')).toHaveLength(1);
+});
+
 it('tries in the order of claims: of five standbys one takes the shard, the others do not even try', async () => {
   const cluster = new TestCluster();
   const a = await cluster.startBank('a');
@@ -128,6 +146,17 @@ it('reloads, says so, and goes on when the journal lost its tail', async () => {
   expect(await ask(b, cluster.clock, 'ada', deposit)).toMatchObject({ reply: 4 });
 });
 
+it('compares what is stored with what it has seen before it takes a shard, and reads again what is shorter', async () => {
+  const { cluster, a, b } = await startTwo();
+  for (let n = 0; n < 3; n++) await ask(a, cluster.clock, 'ada', deposit);
+  b.journal.last = async () => cluster.server.records('bank').at(-2);
+  a.kill();
+  await cluster.clock.run(4_000);
+  expect(b.runtime.isOwned('bank')).toBe(false);
+  expect(b.metrics.value('muster_shadow_reloads_total')).toBeGreaterThan(0);
+  expect(b.logger.lines.find(({ level }) => level === 'error')?.fields['reason']).toContain('was seen');
+});
+
 it('is deposed when the journal lost what it had written, and the next owner has what is left', async () => {
   const { cluster, a, b } = await startTwo();
   for (let n = 0; n < 5; n++) await ask(a, cluster.clock, 'ada', deposit);
@@ -145,6 +174,7 @@ it('stops loudly at a record that it cannot read, and is no candidate for the sh
   expect(b.runtime.isOwned('bank')).toBe(false);
   const [line] = b.logger.lines.filter(({ level }) => level === 'error');
   expect(line?.fields).toMatchObject({ shard: 'bank', seq: seq + 1, why: 'damaged' });
+  expect(b.logger.lines.filter(({ level }) => level === 'warn')).toEqual([]);
 });
 
 it('is no candidate for a shard with a record of a version that it does not know', async () => {

@@ -5,6 +5,8 @@ import { account } from '../test-cluster.ts';
 import { parseRecord } from './record.ts';
 
 const RECORD_BYTES = 32 * 1024;
+/** Thousands of commands each: seconds on a machine with other work. */
+const SLOW = { timeout: 60_000 };
 
 /** Everything of a shard, as one text. */
 function contents(shadow: Shadow | undefined): string {
@@ -47,7 +49,7 @@ function snapshots(cluster: TestCluster) {
   return record.type === 'snapshot' ? [record] : [];
 }
 
-it('replaces the records by one that holds the whole state, where that fits', async () => {
+it('replaces the records by one that holds the whole state, where that fits', SLOW, async () => {
   const cluster = new TestCluster({ recordBytesMax: RECORD_BYTES });
   const a = await cluster.startBank('a', { snapshotBytesMin: 10_000 });
   const b = await cluster.start('b', [bank()]);
@@ -65,7 +67,7 @@ it('replaces the records by one that holds the whole state, where that fits', as
   expect(contents(c.runtime.shadow('bank'))).toBe(expected);
 });
 
-it('writes a large state in parts, with what changes meanwhile, and removes the parts that it replaces', async () => {
+it('writes a large state in parts, with what changes meanwhile, and removes the parts that it replaces', SLOW, async () => {
   const cluster = new TestCluster({ recordBytesMax: RECORD_BYTES });
   const a = await cluster.startBank('a', { snapshotBytesMin: 100_000 });
   let isChanging = true;
@@ -93,7 +95,7 @@ it('writes a large state in parts, with what changes meanwhile, and removes the 
   expect(await ask(b, cluster.clock, 'busy', { type: 'deposit', amount: 0 })).toMatchObject({ reply: (changed * (changed + 1)) / 2 });
 });
 
-it('carries the changes of a busy shard in delta parts', async () => {
+it('carries the changes of a busy shard in delta parts', SLOW, async () => {
   const cluster = new TestCluster({ recordBytesMax: RECORD_BYTES });
   const a = await cluster.startBank('a', { snapshotBytesMin: 100_000 });
   // Slow to store a part, so that much changes meanwhile.
@@ -124,7 +126,21 @@ it('carries the changes of a busy shard in delta parts', async () => {
   expect(contents(b.runtime.shadow('bank'))).toBe(contents(a.runtime.shadow('bank')));
 });
 
-it('starts again at the newest snapshot when the parts of an older one are gone', async () => {
+it('waits with the rollup until its own records have been followed', SLOW, async () => {
+  const transit = ({ subject }: { readonly subject: string }) => [subject === 'follow' ? 7 : 1];
+  const cluster = new TestCluster({ recordBytesMax: RECORD_BYTES, transit });
+  const a = await cluster.startBank('a', { snapshotBytesMin: 10_000 });
+  for (let n = 0; snapshots(cluster).length === 0; n++) {
+    a.runtime.tell('bank', { to: `account/n${n}`, event: { type: 'deposit', amount: n } });
+    await cluster.clock.run(1);
+  }
+  await cluster.clock.run(500);
+  const b = await cluster.start('b', [bank()]);
+  await cluster.clock.run(100);
+  expect(contents(b.runtime.shadow('bank'))).toBe(contents(a.runtime.shadow('bank')));
+});
+
+it('starts again at the newest snapshot when the parts of an older one are gone', SLOW, async () => {
   const cluster = new TestCluster({ recordBytesMax: RECORD_BYTES });
   const a = await cluster.startBank('a', { snapshotBytesMin: 100_000 });
   await fillUntilParts(cluster, a);
@@ -143,7 +159,7 @@ it('starts again at the newest snapshot when the parts of an older one are gone'
   expect(contents(b.runtime.shadow('bank'))).toBe(contents(a.runtime.shadow('bank')));
 });
 
-it('writes no rollup after another replica took the shard, and leaves what that one stored', async () => {
+it('writes no rollup after another replica took the shard, and leaves what that one stored', SLOW, async () => {
   const cluster = new TestCluster({ recordBytesMax: RECORD_BYTES });
   const a = await cluster.startBank('a', { snapshotBytesMin: 100_000 });
   const b = await cluster.start('b', [bank()], { snapshotBytesMin: 100_000 });

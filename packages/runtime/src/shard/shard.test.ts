@@ -7,6 +7,8 @@ import { account, ask, bank, TestCluster } from '../test-cluster.ts';
 const deposit = { type: 'deposit', amount: 1 } as const;
 const notes: RecordKind<{ readonly text: string }> = { kind: 'note', parse: (value) => value as { text: string }, retain: 3 };
 
+const timers: RecordKind = { kind: '_timers', parse: (value) => value };
+
 /** A shard whose commands are functions of the test. */
 function scripted(opened: (shard: OwnedShard, turn: Turn) => void = () => undefined, mailboxMax = 100): ShardDefinition {
   return {
@@ -229,6 +231,8 @@ it('goes on with the timers of actors after a takeover, where the stream says, a
   const frozenAtMs = cluster.clock.monotonicMs();
   await ask(a, cluster.clock, 'bob', { type: 'freeze', forMs: 20_000 });
   await ask(a, cluster.clock, 'bob', { type: 'thaw' });
+  await cluster.clock.run(10);
+  expect([...(b.runtime.shadow('bank')?.list(timers) ?? [])].map(({ id }) => id)).toEqual(['account/ada/thaw']);
   const state = (id: string) => b.runtime.shadow('bank')?.get(account, id)?.value.state;
   await cluster.clock.run(10_000);
   a.kill();
