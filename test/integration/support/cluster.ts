@@ -36,6 +36,8 @@ const HOST = programOf('host');
 /** For everything that has to come about on a machine that does other things too. */
 export const SLOW = { timeoutMs: 60_000, everyMs: 50 } as const;
 const TAIL_LINES = 25;
+/** How long an answer is waited for that should be there at once, before the same is asked again. */
+export const TRY_MS = 2_500;
 
 /** What a pool's worker is, where it is a process: SQL over HTTP. */
 export const DUCKDB_COMMAND = ['node', programOf('duckdb-worker')] as const;
@@ -233,16 +235,20 @@ export class Cluster implements AsyncDisposable {
     return decode(message.data) as ReserveAnswer;
   }
 
-  /** The same request again, with its id, until somebody answers. */
-  async reserve(pool: string, request: ReserveRequest & { readonly requestId: string }): Promise<ReserveAnswer> {
-    return this.#untilAnswered(() => this.reserveOnce(pool, request, (request.waitMs ?? 0) + 4_000));
+  /** The same request again, with its id, until somebody answers; `tryMs` is how long one try is waited for. */
+  async reserve(
+    pool: string,
+    request: ReserveRequest & { readonly requestId: string },
+    tryMs = (request.waitMs ?? 0) + 4_000,
+  ): Promise<ReserveAnswer> {
+    return this.#untilAnswered(() => this.reserveOnce(pool, request, tryMs));
   }
 
   /** Renews or releases one reservation, until somebody answers. */
   async settle(what: 'renew' | 'release', ref: ReservationRef): Promise<RefResult> {
     return this.#untilAnswered(async () => {
       const body = encode([{ id: ref.id, epoch: ref.epoch }]);
-      const message = await this.bus.request(subjects[what](), body, { timeoutMs: 4_000 });
+      const message = await this.bus.request(subjects[what](), body, { timeoutMs: TRY_MS });
       const answer = decode(message.data) as { readonly ok: true; readonly results: readonly RefResult[] } | ErrorAnswer;
       if (!answer.ok) throw new Error(`${what}: ${JSON.stringify(answer.error)}`);
       const [result] = answer.results;

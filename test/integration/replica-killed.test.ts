@@ -1,0 +1,70 @@
+// Losing replicas costs nothing but a moment (guarantees G1, G3, G6, G10).
+import { eventually, natsServerBinaries } from '@muster/testkit';
+import { describe, expect, it } from 'vitest';
+import { type Cluster, SLOW, startCluster } from './support/cluster.ts';
+import { History } from './support/history.ts';
+import { Load, release, renew } from './support/load.ts';
+
+describe.each(natsServerBinaries())('on nats-server $version', (nats) => {
+  it('each replica in turn is killed under load: nothing is lost, and nothing given twice', async ({ annotate }) => {
+    const worker = { memory: '1MiB' };
+    await using cluster = await startCluster({
+      nats,
+      pools: { pool: { driver: 'simulated', floor: 4, worker }, shared: { driver: 'simulated', floor: 1, recycle: 'shared', worker } },
+    });
+    await cluster.warm('pool', 4);
+    const history = new History();
+    const held = await reserveSome(cluster, history);
+    const load = new Load({ cluster, history, pool: 'pool', plain: 3, clients: 3 });
+    await load.rounds(3);
+
+    const first = [...cluster.replicas.keys()];
+    for (let killed = 0; killed < first.length; killed++) {
+      // The pool's owner, the janitor's owner, and whoever of the first ones is left.
+      const candidates = [(await cluster.shard('pool')).owner, (await cluster.shard('janitor')).owner, ...first];
+      const victim = (killed === 1 ? candidates.slice(1) : candidates).find((id) => first.includes(id) && cluster.replicas.has(id));
+      if (victim === undefined) throw new Error('nobody is left to be killed');
+      const { shards } = await cluster.admin({ type: 'status' });
+      const orphans = shards.filter(({ owner }) => owner === victim);
+      await cluster.killReplica(victim);
+      const killedMs = performance.now();
+      for (const { shard, epoch } of orphans) {
+        const taken = await cluster.shard(shard);
+        expect(taken.owner).not.toBe(victim);
+        expect(taken.epoch).toBeGreaterThan(epoch);
+        await annotate(`${shard} of ${victim} is owned by ${taken.owner} after ${Math.round(performance.now() - killedMs)} ms`);
+      }
+      await load.rounds(3);
+      for (const reservation of held) await renew({ cluster, history }, reservation);
+      await cluster.startReplica();
+    }
+
+    await load.rounds(5);
+    await load.stop();
+    expect(load.failures).toEqual([]);
+    for (const reservation of held.splice(0, 2)) await release({ cluster, history }, reservation);
+    await eventually(async () => {
+      const live = (await cluster.slots('pool')).flatMap(({ slot, epoch, reservation }) =>
+        reservation === null ? [] : [{ slot, epoch, reservation }],
+      );
+      expect(history.violations(live)).toEqual([]);
+      expect(live.length).toBe(held.length);
+    }, SLOW);
+    await annotate(`${history.count('granted')} grants, the slowest after ${Math.round(load.slowestMs)} ms`);
+  });
+});
+
+/** Reservations of one who keeps them through all of it. */
+async function reserveSome(cluster: Cluster, history: History) {
+  const held: { readonly id: string; readonly epoch: number }[] = [];
+  for (let n = 0; n < 4; n++) {
+    const request = `keeper-${n}`;
+    history.note({ type: 'asked', request });
+    const answer = await cluster.reserve('pool', { org: 'keeper', requestId: request, waitMs: 15_000 });
+    if (!answer.ok) throw new Error(JSON.stringify(answer));
+    const { id, slot, epoch } = answer.reservation;
+    history.note({ type: 'granted', request, reservation: id, slot, epoch });
+    held.push({ id, epoch });
+  }
+  return held;
+}

@@ -1,0 +1,87 @@
+// A replica that stood still and did not notice decides nothing and states nothing (guarantee G3).
+import { setTimeout as passed } from 'node:timers/promises';
+import { subjects } from '@muster/protocol';
+import { eventually } from '@muster/testkit';
+import { expect, it } from 'vitest';
+import { SLOW, startCluster } from './support/cluster.ts';
+
+const PAUSE_MS = 5_000;
+const REQUESTS = 12;
+
+interface Reply {
+  readonly epoch: number;
+  readonly answer?: { readonly ok: boolean; readonly reservation?: { readonly id: string; readonly slot: string; readonly epoch: number } };
+  readonly error?: { readonly code: string };
+}
+
+it('an owner that is stopped for 5 s with requests before it answers none of them with its old ownership', async ({ annotate }) => {
+  await using cluster = await startCluster({ pools: { pool: { driver: 'simulated', floor: 6, worker: { memory: '1MiB' } } } });
+  await cluster.warm('pool', 6);
+  const held = await cluster.reserve('pool', { org: 'keeper', requestId: 'keeper' });
+  if (!held.ok) throw new Error(JSON.stringify(held));
+  await cluster.warm('pool', 6);
+  await using plain = await cluster.plain();
+  const { owner, epoch } = await cluster.shard('pool');
+  await cluster.replica(owner).pause();
+
+  // Straight to the shard, where the old owner has them before it in its socket; every answer of anybody is kept.
+  const replies: { readonly asked: string; readonly reply: Reply }[] = [];
+  const command = (name: string, body: unknown): void => {
+    const text = JSON.stringify({ v: 1, id: name, deadlineMs: 30_000, body });
+    plain.ask(subjects.shardCommand('pool'), text, (answer) => replies.push({ asked: name, reply: JSON.parse(answer) as Reply }));
+  };
+  const ask = (): void => {
+    for (let n = 0; n < REQUESTS; n++) {
+      command(`r${n}`, { type: 'reserve', org: `org-${n}`, requestId: `r${n}`, isIdGiven: true, waitMs: 0 });
+    }
+    const { id } = held.reservation;
+    command('renew', { type: 'renew', reservations: [{ id, epoch: held.reservation.epoch }] });
+    command('cancel', { type: 'cancel', org: 'org-x', requestId: 'x' });
+  };
+  const pausedMs = performance.now();
+  ask();
+  const taken = await cluster.shard('pool');
+  await annotate(`taken over by ${taken.owner} after ${Math.round(performance.now() - pausedMs)} ms`);
+  expect(taken.owner).not.toBe(owner);
+  expect(taken.epoch).toBeGreaterThan(epoch);
+  // The same requests again, now for the new owner, and for the old one in its socket once more.
+  ask();
+  const isAnswered = (name: string): boolean => replies.some(({ asked, reply }) => asked === name && reply.answer !== undefined);
+  await eventually(() => expect(Array.from({ length: REQUESTS }, (_, n) => isAnswered(`r${n}`))).not.toContain(false), SLOW);
+  await passed(Math.max(0, PAUSE_MS - (performance.now() - pausedMs)));
+  const before = replies.length;
+  cluster.replica(owner).resume();
+
+  // It has seen all that was before it when it refuses it, follows, and shows what the others show.
+  await eventually(() => expect(replies.length).toBeGreaterThan(before), SLOW);
+  await eventually(async () => {
+    const { replicas, shards } = await cluster.read(owner, 'status');
+    expect(shards.find(({ shard }) => shard === 'pool')).toMatchObject({ owner: taken.owner, epoch: taken.epoch });
+    expect(replicas.find(({ id }) => id === owner)?.shards).not.toContain('pool');
+    const others = await cluster.read(taken.owner, 'slots');
+    const own = await cluster.read(owner, 'slots');
+    const shown = ({ slots }: typeof own) => slots.map(({ slot, state, reservation }) => ({ slot, state, reservation }));
+    expect(shown(own)).toEqual(shown(others));
+  }, SLOW);
+  expect(await (await cluster.get(owner, '/metrics')).text()).toMatch(/^muster_deposed_total [1-9]/m);
+
+  // What the old owner said, if anything, is that somebody else is to be asked.
+  const old = replies.filter(({ reply }) => reply.epoch <= epoch);
+  expect(old.filter(({ reply }) => reply.error?.code !== 'retry-elsewhere')).toEqual([]);
+  // Whatever was granted is there, once, and no slot went to two requests.
+  const granted = replies.flatMap(({ asked, reply }) =>
+    reply.answer?.reservation === undefined ? [] : [{ asked, ...reply.answer.reservation }],
+  );
+  const byRequest = Map.groupBy(granted, ({ asked }) => asked);
+  for (const answers of byRequest.values()) expect(new Set(answers.map(({ id }) => id)).size).toBe(1);
+  expect(byRequest.size).toBe(6);
+  const live = (await cluster.slots('pool')).flatMap(({ reservation }) => reservation ?? []);
+  expect(new Set(live)).toEqual(new Set([held.reservation.id, ...granted.map(({ id }) => id)]));
+  expect(live.length).toBe(7);
+  await annotate(`${replies.length} answers, ${old.length} of the old owner, all of them retry-elsewhere`);
+
+  // And it takes part again: asked in turn with the others, it passes on what is not its own.
+  for (const { id, epoch: of } of [held.reservation, ...[...byRequest.values()].flatMap(([one]) => one ?? [])]) {
+    expect(await cluster.settle('release', { id, epoch: of })).toMatchObject({ ok: true });
+  }
+});

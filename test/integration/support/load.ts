@@ -1,0 +1,147 @@
+// Tenants that reserve, renew and release all the time, and write down what they are told.
+import { setTimeout as passed } from 'node:timers/promises';
+import { MissError } from '@muster/client';
+import { isMusterError, type RefResult, type ReservationRef } from '@muster/protocol';
+import { eventually } from '@muster/testkit';
+import { type Cluster, SLOW, TRY_MS } from './cluster.ts';
+import { DONE, type History } from './history.ts';
+
+export interface LoadOptions {
+  readonly cluster: Cluster;
+  readonly history: History;
+  readonly pool: string;
+  /** Tenants on plain NATS requests, and tenants on the client. */
+  readonly plain: number;
+  readonly clients: number;
+}
+
+/** Between two rounds of one tenant. */
+const PAUSE_MS = 40;
+const WAIT_MS = 15_000;
+const LEASE_MS = 3_000;
+/** Every so many rounds a client keeps its reservation for longer than the lease. */
+const KEEP_EVERY = 20;
+
+/** Tenants that are at it until they are stopped. */
+export class Load {
+  readonly #stop = new AbortController();
+  readonly #options: LoadOptions;
+  readonly #running: Promise<void>[] = [];
+  /** Rounds of each tenant that came to their end. */
+  readonly #rounds: number[] = [];
+  readonly #failures: string[] = [];
+  #slowestMs = 0;
+
+  constructor(options: LoadOptions) {
+    this.#options = options;
+    for (let n = 0; n < options.plain; n++) this.#run(`plain-${n}`, (org) => this.#plainRound(org));
+    for (let n = 0; n < options.clients; n++) void this.#runClient(`client-${n}`);
+  }
+
+  /** Errors and misses that a tenant was given. */
+  get failures(): readonly string[] {
+    return this.#failures;
+  }
+
+  /** The longest that anybody waited for a grant. */
+  get slowestMs(): number {
+    return this.#slowestMs;
+  }
+
+  /** Resolves when every tenant has come through so many more rounds. */
+  async rounds(more: number): Promise<void> {
+    const wanted = this.#rounds.map((count) => count + more);
+    const isDone = (): boolean => {
+      if (this.#failures.length > 0) throw new Error(this.#failures.join('; '));
+      return wanted.every((count, at) => (this.#rounds[at] ?? 0) >= count);
+    };
+    await eventually(isDone, SLOW);
+  }
+
+  /** Every tenant ends its round and goes. */
+  async stop(): Promise<void> {
+    this.#stop.abort();
+    await Promise.all(this.#running);
+  }
+
+  #run(org: string, round: (org: string, n: number) => Promise<void>): void {
+    const at = this.#rounds.push(0) - 1;
+    const run = async (): Promise<void> => {
+      for (let n = 0; !this.#stop.signal.aborted; n++) {
+        try {
+          await round(org, n);
+          this.#rounds[at] = n + 1;
+        } catch (error) {
+          this.#failures.push(`${org} in round ${n}: ${error instanceof Error ? error.message : String(error)}`);
+          return;
+        }
+        await passed(PAUSE_MS);
+      }
+    };
+    this.#running.push(run());
+  }
+
+  async #runClient(org: string): Promise<void> {
+    const client = this.#options.cluster.client();
+    this.#run(org, (name, n) => this.#clientRound(name, n, client));
+    const last = this.#running.length - 1;
+    const rounds = this.#running[last];
+    this.#running[last] = Promise.resolve(rounds).then(async () => (await client).close());
+  }
+
+  /** As anyone would by hand: the same request again where nobody answers. */
+  async #plainRound(org: string): Promise<void> {
+    const { cluster, history, pool } = this.#options;
+    const requestId = `${org}-${history.events.length}`;
+    const askedMs = performance.now();
+    history.note({ type: 'asked', request: requestId });
+    const answer = await cluster.reserve(pool, { org, requestId, waitMs: WAIT_MS }, TRY_MS);
+    if (!answer.ok) {
+      history.note({ type: 'refused', request: requestId });
+      throw new Error(JSON.stringify(answer));
+    }
+    const { id, slot, epoch } = answer.reservation;
+    history.note({ type: 'granted', request: requestId, reservation: id, slot, epoch });
+    this.#slowestMs = Math.max(this.#slowestMs, performance.now() - askedMs);
+    await renew(this.#options, { id, epoch });
+    await release(this.#options, { id, epoch });
+  }
+
+  async #clientRound(org: string, n: number, connecting: ReturnType<Cluster['client']>): Promise<void> {
+    const { history, pool } = this.#options;
+    const client = await connecting;
+    const requestId = `${org}-${n}`;
+    const askedMs = performance.now();
+    history.note({ type: 'asked', request: requestId });
+    const reservation = await client.reserve(pool, { org, requestId, waitMs: WAIT_MS, ttlMs: LEASE_MS }).catch((error: unknown) => {
+      if (error instanceof MissError || isMusterError(error, 'ended')) history.note({ type: 'refused', request: requestId });
+      throw error;
+    });
+    const { id, slot, epoch } = reservation;
+    history.note({ type: 'granted', request: requestId, reservation: id, slot, epoch });
+    this.#slowestMs = Math.max(this.#slowestMs, performance.now() - askedMs);
+    reservation.onLost((reason) => history.note({ type: 'lost', reservation: id, reason }));
+    // Some are kept for longer than their lease, and live on the client's renewals.
+    if (n % KEEP_EVERY === 0) await passed(LEASE_MS * 1.5, undefined, { signal: this.#stop.signal }).catch(() => undefined);
+    history.note({ type: 'releasing', reservation: id });
+    await reservation.release();
+    // Success, also where a try whose answer was lost had done it.
+    history.note({ type: 'released', reservation: id, outcome: DONE });
+  }
+}
+
+/** Renews until somebody answers, and writes down what was said. */
+export async function renew({ cluster, history }: Pick<LoadOptions, 'cluster' | 'history'>, ref: ReservationRef): Promise<void> {
+  history.note({ type: 'renewed', reservation: ref.id, outcome: outcomeOf(await cluster.settle('renew', ref)) });
+}
+
+/** Releases until somebody answers, and writes down what was said. */
+export async function release({ cluster, history }: Pick<LoadOptions, 'cluster' | 'history'>, ref: ReservationRef): Promise<void> {
+  history.note({ type: 'releasing', reservation: ref.id });
+  history.note({ type: 'released', reservation: ref.id, outcome: outcomeOf(await cluster.settle('release', ref)) });
+}
+
+function outcomeOf(result: RefResult): string {
+  if (result.ok) return DONE;
+  return result.error.code === 'ended' ? (result.error.reason ?? 'ended') : result.error.code;
+}
