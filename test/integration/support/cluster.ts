@@ -39,8 +39,10 @@ const TAIL_LINES = 25;
 /** How long an answer is waited for that should be there at once, before the same is asked again. */
 export const TRY_MS = 2_500;
 
-/** What a pool's worker is, where it is a process: SQL over HTTP. */
-export const DUCKDB_COMMAND = ['node', programOf('duckdb-worker')] as const;
+/** A pool of workers that are processes and speak SQL; `more` is of its configuration. */
+export function duckdbPool(more: Readonly<Record<string, unknown>> = {}): Readonly<Record<string, unknown>> {
+  return { driver: 'process', worker: { command: ['node', programOf('duckdb-worker')], memory: '256MiB' }, ...more };
+}
 
 export interface ClusterOptions {
   /** As in muster.yaml. */
