@@ -1,7 +1,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { afterEach, expect, test } from 'vitest';
-import { serving } from '../test/serving.ts';
+import { PATIENT, serving } from '../test/serving.ts';
 import { DatabaseRefused } from './database-file.ts';
 
 const children = new Set<ChildProcess>();
@@ -52,7 +52,7 @@ test('a closed database is free for another process, whatever was running in it'
   const half = await worker.fetchQuery({ sql: "SELECT repeat('x', 1000) FROM range(10000000)" });
   const failed = await worker.query("SELECT error('boom')");
   const running = worker.query('SELECT count(*) FROM range(10000000000) a, range(1000) b');
-  await expect.poll(worker.health).toMatchObject({ running: 2 });
+  await expect.poll(worker.health, PATIENT).toMatchObject({ running: 2 });
   await worker.tenancy.close();
   expect([(await running).status, failed.status]).toEqual([410, 400]);
   await expect(half.text()).rejects.toThrow();

@@ -10,7 +10,7 @@ import { type DuckDBConnection, DuckDBInstance } from '@duckdb/node-api';
 import type { Clock } from '@muster/ports';
 import { Admission } from './admission.ts';
 import { type DatabaseFile, DatabaseRefused } from './database-file.ts';
-import type { InterruptReason, Interruption } from './interruption.ts';
+import type { Interruption, InterruptReason } from './interruption.ts';
 import { Session, type Statement, StatementFailed, type StatementResult } from './session.ts';
 
 export interface DatabaseLimits {

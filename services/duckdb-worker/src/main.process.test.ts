@@ -1,9 +1,9 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { join } from 'node:path';
-import { eventually, startNatsWorld } from '@muster/testkit';
+import { startNatsWorld } from '@muster/testkit';
 import { expect, test } from 'vitest';
-import { ownerOf, SHARD, SLOT } from '../test/owner.ts';
+import { LARGE, LARGE_ROWS, ownerOf, SHARD, SLOT } from '../test/owner.ts';
 import { makeFolder } from '../test/serving.ts';
 
 const MAIN = join(import.meta.dirname, 'main.ts');
@@ -30,11 +30,9 @@ test('a process that is started as the host agent does says hello, serves its re
   expect((await owner.query(1, 'SELECT * FROM t')).body.rows).toEqual([[7]]);
   await world.server.start();
 
-  const running = owner.query(1, 'SELECT count(*) FROM range(50000000) r(i) WHERE hash(i) % 7 = 0');
-  const { endpoint } = await owner.hello();
-  await eventually(async () => ((await (await fetch(`${endpoint}/health`)).json()) as { running: number }).running === 1);
+  const running = await owner.fetchQuery(1, LARGE);
   started.child.kill('SIGTERM');
-  expect((await running).status).toBe(200);
+  expect(await running.json()).toMatchObject({ rowCount: LARGE_ROWS });
   expect(await started.exit).toEqual([0, null]);
   expect(started.output()).not.toContain('token-1');
 });

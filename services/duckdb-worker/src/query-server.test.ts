@@ -1,6 +1,9 @@
 import { request } from 'node:http';
-import { expect, test } from 'vitest';
-import { serving, TOKEN } from '../test/serving.ts';
+import { expect, test, vi } from 'vitest';
+import { PATIENT, serving, TOKEN } from '../test/serving.ts';
+
+// Real statements run here, on a machine that may be busy.
+vi.setConfig({ testTimeout: 30_000 });
 
 const ENDLESS = 'SELECT count(*) FROM range(10000000000) a, range(1000) b';
 
@@ -132,9 +135,9 @@ test('health is answered while every place is taken; what is beyond the queue is
   await using worker = await serving({ limits: { runningMax: 1, waitingMax: 1 } });
   await worker.tenancy.open('acme', 'sales');
   const running = worker.query(ENDLESS);
-  await expect.poll(worker.health).toMatchObject({ ok: true, running: 1, waiting: 0 });
+  await expect.poll(worker.health, PATIENT).toMatchObject({ ok: true, running: 1, waiting: 0 });
   const waiting = worker.query('SELECT 1');
-  await expect.poll(worker.health).toMatchObject({ running: 1, waiting: 1 });
+  await expect.poll(worker.health, PATIENT).toMatchObject({ running: 1, waiting: 1 });
   expect(await worker.query('SELECT 1')).toMatchObject({ status: 429, body: { error: { code: 'overloaded' } } });
   await worker.tenancy.close();
   expect([(await running).status, (await waiting).status]).toEqual([410, 410]);
@@ -145,10 +148,10 @@ test('a caller that hangs up ends its statement', async () => {
   await worker.tenancy.open('acme', 'sales');
   const hangUp = new AbortController();
   const running = worker.fetchQuery({ sql: ENDLESS }, { signal: hangUp.signal }).catch(() => undefined);
-  await expect.poll(worker.health).toMatchObject({ running: 1 });
+  await expect.poll(worker.health, PATIENT).toMatchObject({ running: 1 });
   hangUp.abort();
   await running;
-  await expect.poll(worker.health).toMatchObject({ running: 0 });
+  await expect.poll(worker.health, PATIENT).toMatchObject({ running: 0 });
 });
 
 test('a caller that does not read stops the reading of the result, and loses its place in time', async () => {
@@ -158,7 +161,7 @@ test('a caller that does not read stops the reading of the result, and loses its
   const stalled = worker.fetchQuery({ sql: "SELECT repeat('x', 1000) FROM range(100000000)" });
   const response = await stalled;
   expect(response.status).toBe(200);
-  await expect.poll(worker.health, { timeout: 10_000 }).toMatchObject({ running: 0 });
+  await expect.poll(worker.health, PATIENT).toMatchObject({ running: 0 });
   expect(process.memoryUsage().rss - before).toBeLessThan(150 * 2 ** 20);
   await expect(response.text()).rejects.toThrow();
 });
@@ -176,7 +179,7 @@ test('a token that ends while the body comes in is worth nothing', async () => {
   const slowBody = new ReadableStream({
     async start(controller) {
       controller.enqueue(new TextEncoder().encode('{"sql": '));
-      await expect.poll(() => asked).toBe(1);
+      await expect.poll(() => asked, PATIENT).toBe(1);
       isHolder = false;
       controller.enqueue(new TextEncoder().encode('"SELECT 1"}'));
       controller.close();

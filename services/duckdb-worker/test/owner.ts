@@ -15,6 +15,10 @@ import type { Answer } from './serving.ts';
 export const SHARD = 'duckdb';
 export const SLOT = 'duckdb-a1';
 
+/** More than the buffers between two processes hold: it runs until its caller has read it. */
+export const LARGE = "SELECT repeat('x', 1000) FROM range(30000)";
+export const LARGE_ROWS = 30_000;
+
 /** What the owner of a shard is to one of its workers. */
 export async function ownerOf(bus: MessageBus) {
   const hellos: WorkerBeat[] = [];
@@ -31,6 +35,13 @@ export async function ownerOf(bus: MessageBus) {
     const reply = await bus.request(subjects.workerCommand(SHARD, SLOT, instance), data, { timeoutMs: 20_000 });
     return decodeAs(workerAnswerSchema, reply.data);
   };
+  /** As the holder of the reservation of that epoch. */
+  const fetchQuery = async (epoch: number, sql: string): Promise<Response> =>
+    fetch(`${(await hello()).endpoint}/query`, {
+      method: 'POST',
+      headers: { authorization: `Bearer token-${epoch}` },
+      body: JSON.stringify({ sql }),
+    });
   return {
     hello,
     activate: (epoch: number, org: string, activation: object = {}) =>
@@ -38,13 +49,9 @@ export async function ownerOf(bus: MessageBus) {
     release: (epoch: number) => send({ type: 'release', epoch }),
     reset: (epoch: number) => send({ type: 'reset', epoch }),
     drain: (epoch: number, graceMs: number) => send({ type: 'drain', epoch, graceMs }),
-    /** As the holder of the reservation of that epoch. */
+    fetchQuery,
     async query(epoch: number, sql: string): Promise<Answer> {
-      const response = await fetch(`${(await hello()).endpoint}/query`, {
-        method: 'POST',
-        headers: { authorization: `Bearer token-${epoch}` },
-        body: JSON.stringify({ sql }),
-      });
+      const response = await fetchQuery(epoch, sql);
       return { status: response.status, body: (await response.json()) as Answer['body'] };
     },
   };
