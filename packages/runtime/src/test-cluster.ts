@@ -2,7 +2,6 @@
 import {
   type Clock,
   FaultyJournal,
-  type Hop,
   ManualClock,
   MemoryBus,
   MemoryJournal,
@@ -10,6 +9,7 @@ import {
   MemoryLogger,
   MemoryMetrics,
   MemoryNetwork,
+  type MemoryNetworkOptions,
   SeededRandom,
   type Timer,
 } from '@muster/ports';
@@ -140,11 +140,18 @@ export class TestCluster {
   readonly #clocks = new Map<string, PausableClock>();
   #seed = 1;
 
-  constructor(options: { readonly recordBytesMax?: number; readonly transit?: (hop: Hop) => readonly number[] } = {}) {
-    const { recordBytesMax, transit = () => [1] } = options;
+  constructor(
+    options: {
+      readonly recordBytesMax?: number;
+      readonly transit?: NonNullable<MemoryNetworkOptions['transit']>;
+      readonly isOrdered?: boolean;
+    } = {},
+  ) {
+    const { recordBytesMax, transit = () => [1], isOrdered = true } = options;
     this.server = new MemoryJournalServer({ clock: this.clock, ...(recordBytesMax === undefined ? {} : { recordBytesMax }) });
     this.network = new MemoryNetwork({
       clock: this.clock,
+      isOrdered,
       transit: (hop) => {
         const paused = this.#clocks.get(hop.to);
         const waitMs = Math.max(0, (paused?.goesOnAtMs ?? 0) - this.clock.monotonicMs());

@@ -3,7 +3,7 @@
 //   request   {"v": 1, "id"?: string, "deadlineMs": number, "body": any}     deadlineMs: how long the sender waits, relative
 //   response  {"epoch": number, "answer": any} or {"epoch": number, "error": {"code", "message", "field"?, "retryAfterMs"?}}
 import type { BusMessage, Clock, MessageBus, Subscription } from '@muster/ports';
-import { decode, encode, ERROR_CODES, type ErrorCode, isMusterError, MusterError } from '@muster/protocol';
+import { decode, ERROR_CODES, type ErrorCode, encode, isMusterError, MusterError } from '@muster/protocol';
 import type { Asker, CommandError } from '../shard/command.ts';
 import type { LiveShard } from '../shard/owned-shard.ts';
 

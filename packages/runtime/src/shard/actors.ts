@@ -3,7 +3,7 @@
 //   A1. An actor is what its record says: where the two differ (a turn that failed, a record set by hand) it is made anew.
 //   A2. An actor that throws is made anew from its record and given the event again, once; then the error is the answer.
 //   A3. Nothing that an actor does reaches the outside here: what it emits is handed back as data.
-import { createActor, type AnyActor, type AnyMachineSnapshot, type StateValue } from 'xstate';
+import { type AnyActor, type AnyMachineSnapshot, createActor, type StateValue } from 'xstate';
 import type { ActorKind, ActorRecord, Effect } from '../contract.ts';
 
 /** What an event did to an actor. */

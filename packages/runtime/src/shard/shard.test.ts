@@ -222,6 +222,26 @@ it('gives an actor that throws once its event again', async () => {
   expect(a.runtime.shadow('bank')?.get(flaky, 'x')?.value.context).toEqual({ count: 1 });
 });
 
+it('starts an actor again that throws once when it begins', async () => {
+  let throws = 1;
+  const shy = defineActor({
+    kind: 'shy',
+    startOnFirstEvent: () => undefined,
+    machine: setup({}).createMachine({
+      context: () => {
+        if (throws-- > 0) throw new Error('once');
+        return { isHere: true };
+      },
+      initial: 'on',
+      states: { on: { on: { go: 'off' } }, off: {} },
+    }),
+  });
+  const cluster = new TestCluster();
+  const a = await cluster.start('a', [actorShard({ shard: 'bank', kinds: [shy] })]);
+  const asked = a.runtime.ask('bank', { to: 'shy/x', event: { type: 'go' } }, { timeoutMs: 5_000 });
+  expect((await cluster.clock.resolve(asked)).value).toMatchObject({ isAccepted: true, state: 'off' });
+});
+
 it('goes on with the timers of actors after a takeover, where the stream says, and clears them with their state', async () => {
   const cluster = new TestCluster();
   const a = await cluster.startBank('a');

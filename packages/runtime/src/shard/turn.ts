@@ -1,8 +1,8 @@
 // One synchronous step on the live state of a shard. What it decides is collected here and handed to the chain at its end.
 import type { ActorKind, ActorRecord, Command, Commit, Effect, RecordKind, SendResult, Turn } from '../contract.ts';
 import type { SetOp } from '../journal/record.ts';
-import type { ActorStep, Actors } from './actors.ts';
 import { type NamedActorTimer, parseTimerSet, TIMERS_KIND, timerId } from './actor-timers.ts';
+import type { ActorStep, Actors } from './actors.ts';
 import type { Chain, ChainCommit, Release } from './chain.ts';
 import type { Inbound } from './command.ts';
 import type { LiveState } from './live-state.ts';
