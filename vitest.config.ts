@@ -13,6 +13,7 @@ export default defineConfig({
       {
         test: {
           name: 'real',
+          globalSetup: ['test/global-setup.ts'],
           include: [
             'packages/*/src/**/*.nats.test.ts',
             '{packages,services}/*/src/**/*.process.test.ts',

@@ -42,7 +42,7 @@ const WEIGHT_MIN = 0.01;
 
 /** Waiters of one shard (DESIGN 6.4). Pure: the same calls in the same order give the same answers. */
 export class FairQueue<T> {
-  readonly #max: number;
+  #max: number;
   /** An org that has nobody waiting has no line. */
   readonly #lines = new Map<string, Line<T>>();
   #size = 0;
@@ -57,6 +57,10 @@ export class FairQueue<T> {
     this.#max = options.max;
   }
 
+  /** Another bound from now on; who waits already stays. */
+  resize(max: number): void {
+    this.#max = max;
+  }
   get size(): number {
     return this.#size;
   }

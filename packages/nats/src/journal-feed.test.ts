@@ -1,9 +1,9 @@
 import { ManualClock, MemoryLogger, SeededRandom } from '@muster/ports';
 import { decode, encode } from '@muster/protocol';
-import { headers as makeHeaders, type Msg } from '@nats-io/transport-node';
+import { type Msg, headers as makeHeaders } from '@nats-io/transport-node';
 import { beforeEach, expect, test } from 'vitest';
-import type { LinkStatus } from './nats-link.ts';
 import { type FeedLink, JournalFeed } from './journal-feed.ts';
+import type { LinkStatus } from './nats-link.ts';
 
 const RETRY_MS = 600;
 const TICK_MS = 2000;

@@ -8,7 +8,7 @@ import {
   serveMicro,
 } from '@muster/ports';
 import { MusterError } from '@muster/protocol';
-import { headers as makeHeaders, type Msg, type MsgHdrs } from '@nats-io/transport-node';
+import { type Msg, type MsgHdrs, headers as makeHeaders } from '@nats-io/transport-node';
 import type { LinkStatus, NatsLink } from './nats-link.ts';
 
 /** Core NATS. */

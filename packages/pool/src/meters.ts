@@ -8,6 +8,8 @@ const RESERVE_BUCKETS = [
 
 export interface ReserveMeters {
   missed(pool: string, reason: MissReason): void;
+  /** `outcome` is `granted` or the reason of the miss; from its arrival at the shard's owner. */
+  reserved(pool: string, outcome: string, source: string, seconds: number): void;
 }
 
 /** Meters of one replica's part in the pools; docs/reference/metrics.md lists them. */
@@ -27,7 +29,7 @@ export class PoolMeters implements ReserveMeters {
     });
     this.#reserve = metrics.histogram({
       name: 'muster_reserve_seconds',
-      help: 'From the request to its answer, at the replica that took it',
+      help: 'From the arrival of a request at the owner of its shard to its answer, the yes of its worker included',
       labels: ['pool', 'outcome', 'source'],
       buckets: RESERVE_BUCKETS,
     });

@@ -91,12 +91,11 @@ export async function startPools(options: PoolNodeOptions): Promise<PoolNode> {
     runtime,
     clock,
     random,
-    meters,
     cluster,
     config: () => config,
     isStopping: () => isStopping,
   });
-  const admin = new AdminGateway({ runtime, view, drivers, cluster });
+  const admin = new AdminGateway({ runtime, view, drivers, cluster, bus });
   let serving: Promise<void> | undefined;
   const endings: Subscription[] = [
     bus.subscribe(subjects.misses(), (message) => {

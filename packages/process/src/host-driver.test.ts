@@ -2,10 +2,10 @@ import type { WorkerTemplate } from '@muster/domain';
 import { ManualClock, MemoryBus, MemoryLogger, MemoryNetwork, SeededRandom, type WorkerSpec, type WorkerStatus } from '@muster/ports';
 import { isMusterError, subjects } from '@muster/protocol';
 import { describe, expect, it } from 'vitest';
+import { AllowedCommands } from './allowed-commands.ts';
 import { HostAgent } from './host-agent.ts';
 import { HostDriver } from './host-driver.ts';
 import { SimulatedLauncher, type SimulatedWorker } from './launch/simulated-launcher.ts';
-import { AllowedCommands } from './allowed-commands.ts';
 
 const MiB = 1024 ** 2;
 const TEMPLATE: WorkerTemplate = { env: {}, memoryBytes: 256 * MiB };

@@ -37,6 +37,9 @@ export const subjects = {
   hostDriver: (host: string): string => `muster.v1.host.${host}.driver`,
   hostBeat: (host: string): string => `muster.v1.host.${host}.beat`,
   hostBeats: (): string => 'muster.v1.host.*.beat',
+  /** A host that will never come back, told to every replica. */
+  hostForgotten: (host: string): string => `muster.v1.host.${host}.forgotten`,
+  hostsForgotten: (): string => 'muster.v1.host.*.forgotten',
   /** Changes of the workers of a host. */
   hostWorker: (host: string): string => `muster.v1.host.${host}.worker`,
   hostWorkers: (): string => 'muster.v1.host.*.worker',

@@ -1,12 +1,12 @@
 export { readTestEnvironment, type TestEnvironment } from './config.ts';
 export { type EventuallyOptions, eventually } from './eventually.ts';
 export { freePort } from './free-port.ts';
-export { appendValue, describeJournalContract, type Followed, followAll, type JournalWorld } from './journal-contract.ts';
 export { isStopped } from './is-stopped.ts';
+export { appendValue, describeJournalContract, type Followed, followAll, type JournalWorld } from './journal-contract.ts';
 export { describeLatestValuesContract, type LatestValuesWorld } from './latest-values-contract.ts';
 export { describeMessageBusContract, type MessageBusWorld } from './message-bus-contract.ts';
 export { type NatsServerOptions, startNatsServer, type TestNatsServer } from './nats-server.ts';
-export { type NatsProcess, NatsWorld, startNatsWorld } from './nats-world.ts';
 export { type NatsServerBinary, natsServerBinaries } from './nats-server-binaries.ts';
+export { type NatsProcess, NatsWorld, startNatsWorld } from './nats-world.ts';
 export { startTcpProxy, type TcpProxy } from './tcp-proxy.ts';
 export { type TempDir, tempDir } from './temp-dir.ts';

@@ -1,8 +1,8 @@
-import { type Logger, MemoryLogger, SystemClock, SystemRandom } from '@muster/ports';
 import { connectNats, type NatsConnected, type NatsOptions } from '@muster/nats';
+import { type Logger, MemoryLogger, SystemClock, SystemRandom } from '@muster/ports';
+import { eventually } from './eventually.ts';
 import { type NatsServerOptions, startNatsServer, type TestNatsServer } from './nats-server.ts';
 import { startTcpProxy, type TcpProxy } from './tcp-proxy.ts';
-import { eventually } from './eventually.ts';
 
 /** One process's connection, over a way of its own that can be cut. */
 export interface NatsProcess {

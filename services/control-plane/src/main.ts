@@ -1,5 +1,5 @@
 import { rename, writeFile } from 'node:fs/promises';
-import { setTimeout as passed } from 'node:timers/promises';
+import { SystemClock } from '@muster/ports';
 import { isMusterError } from '@muster/protocol';
 import { type Replica, startReplica } from './compose.ts';
 import { readConfig } from './config.ts';
@@ -8,6 +8,8 @@ import { makeLogger } from './log.ts';
 /** Longer than any hand-over; then the process ends, and its shards are taken over. */
 const STOP_GRACE_MS = 8_000;
 const READY_POLL_MS = 50;
+
+const clock = new SystemClock();
 
 async function main(): Promise<void> {
   const config = readConfig();
@@ -18,8 +20,8 @@ async function main(): Promise<void> {
     if (isStopping) return;
     isStopping = true;
     logger.info({ signal }, 'stopping: the shards are handed over');
-    const hard = passed(STOP_GRACE_MS * 2, undefined, { ref: false }).then(() => process.exit(1));
-    void Promise.race([replica.stop(STOP_GRACE_MS), hard]).then(
+    clock.setTimer(STOP_GRACE_MS * 2, () => process.exit(1));
+    replica.stop(STOP_GRACE_MS).then(
       () => process.exit(0),
       (error: unknown) => {
         logger.error({ error: String(error) }, 'stopping failed');
@@ -34,7 +36,7 @@ async function main(): Promise<void> {
 
 /** Other processes read the file: it appears at once, whole. */
 async function sayReady(replica: Replica, file: string): Promise<void> {
-  while (!replica.isReady) await passed(READY_POLL_MS);
+  while (!replica.isReady) await new Promise<void>((resolve) => void clock.setTimer(READY_POLL_MS, resolve));
   await writeFile(`${file}.new`, JSON.stringify({ id: replica.id, pid: process.pid, http: replica.http }));
   await rename(`${file}.new`, file);
 }

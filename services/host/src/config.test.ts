@@ -44,7 +44,7 @@ describe('readHostConfig', () => {
       workFolder: join(env['MUSTER_CONFIG'] ?? '', '..'),
       baseEnv: { PATH: '/bin' },
     });
-    expect(Object.keys(config.baseEnv)).toEqual(['PATH']);
+    expect(config.baseEnv).toEqual({ PATH: '/bin', MUSTER_DATA_DIR: join(env['MUSTER_HOST_STATE'] ?? '', 'workers') });
     expect(await config.readCommands()).toEqual(new Map([['duckdb', { command: ['node', 'main.ts'], env: { LOG_LEVEL: 'info' } }]]));
   });
 

@@ -1,6 +1,6 @@
 // The environment of a host agent. What the cluster's pools are is in muster.yaml; only it says what may be started here.
 import { readFile } from 'node:fs/promises';
-import { dirname, resolve } from 'node:path';
+import { dirname, join, resolve } from 'node:path';
 import type { PoolCommand } from '@muster/process';
 import { idSchema, MusterError, type ParsedConfig, parseClusterConfig } from '@muster/protocol';
 import { z } from 'zod';
@@ -13,6 +13,8 @@ const environmentSchema = z.object({
   MUSTER_NATS_URL: z.string().min(1).optional(),
   MUSTER_CLUSTER: z.string().min(1).optional(),
   MUSTER_READY_FILE: z.string().min(1).optional(),
+  /** Where workers keep their tenants' data. */
+  MUSTER_DATA_DIR: z.string().min(1).optional(),
   LOG_LEVEL: z.enum(['trace', 'debug', 'info', 'warn', 'error', 'silent']).default('info'),
 });
 
@@ -64,7 +66,10 @@ export async function readHostConfig(environment: Readonly<Record<string, string
     memoryBudgetBytes: file.hostMemoryBudgetBytes,
     readyFile: env.MUSTER_READY_FILE,
     logLevel: env.LOG_LEVEL,
-    baseEnv: Object.fromEntries(PASSED_ON.flatMap((name) => (environment[name] === undefined ? [] : [[name, environment[name]]]))),
+    baseEnv: {
+      ...Object.fromEntries(PASSED_ON.flatMap((name) => (environment[name] === undefined ? [] : [[name, environment[name]]]))),
+      MUSTER_DATA_DIR: resolve(env.MUSTER_DATA_DIR ?? join(env.MUSTER_HOST_STATE, 'workers')),
+    },
     readCommands: async () => commandsOf(await readFileConfig(env.MUSTER_CONFIG)),
   };
 }

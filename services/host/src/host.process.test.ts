@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { WorkerTemplate } from '@muster/domain';
 import { connectNats } from '@muster/nats';
-import { type MessageBus, silentLogger, SystemClock, SystemRandom, type WorkerHandle, type WorkerSpec } from '@muster/ports';
+import { type MessageBus, SystemClock, SystemRandom, silentLogger, type WorkerHandle, type WorkerSpec } from '@muster/ports';
 import { HostDriver } from '@muster/process';
 import { decodeAs, encode, subjects, type WorkerBeat, workerAnswerSchema, workerBeatSchema } from '@muster/protocol';
 import { eventually, startNatsServer, tempDir } from '@muster/testkit';

@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
 import { createActor, transition } from 'xstate';
 import { getShortestPaths } from 'xstate/graph';
-import { countsForOrg, impliedEffect, SLOT_STATES, type SlotContext, type SlotEvent, slotMachine, slotStateName } from './slot-machine.ts';
+import { countsForOrg, impliedEffect, SLOT_STATES, type SlotEvent, slotMachine, slotStateName } from './slot-machine.ts';
 
 const input = { id: 'duckdb-1', pool: 'duckdb', shard: 'duckdb', templateHash: 't1', intent: 1, host: 'h1' };
 const reserve = (org: string): SlotEvent => ({ type: 'slot.reserved', org, requestId: 'r1', ttlMs: 60_000, source: 'warm' });
@@ -46,7 +46,7 @@ test('every state of the list is reached, and no other', () => {
 
 test('S1: a reservation has an org and the current epoch in its id, on every path', () => {
   for (const path of reachable()) {
-    const { reservation, org, epoch, id } = path.state.context as SlotContext;
+    const { reservation, org, epoch, id } = path.state.context;
     const state = slotStateName(path.state.value);
     expect(reservation !== null).toBe(state === 'reserved.activating' || state === 'reserved.active');
     if (reservation !== null) {
@@ -96,7 +96,7 @@ test('what a slot emits on entering a state is what the state implies for a new 
     for (const event of events) {
       const before = slotStateName(path.state.value);
       if (before === 'reaped') continue;
-      const actor = createActor(slotMachine, { snapshot: path.state as never, input });
+      const actor = createActor(slotMachine, { snapshot: path.state, input });
       const emitted: string[] = [];
       actor.on('*', (effect) => emitted.push(effect.type));
       actor.start();

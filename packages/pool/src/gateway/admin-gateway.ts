@@ -1,11 +1,12 @@
 // `muster.v1.admin`: reads for people, and administration, answered by any replica.
 import { BUDGETS } from '@muster/domain';
-import type { BusMessage, ServiceEndpoint, WorkerDriver } from '@muster/ports';
+import type { BusMessage, MessageBus, ServiceEndpoint, WorkerDriver } from '@muster/ports';
 import {
   type AdminRequest,
   adminRequestSchema,
   decodeAs,
   type ErrorAnswer,
+  encode,
   JANITOR_SHARD,
   MusterError,
   parseClusterConfig,
@@ -21,17 +22,20 @@ export class AdminGateway {
   readonly #view: ClusterView;
   readonly #drivers: readonly WorkerDriver[];
   readonly #cluster: string;
+  readonly #bus: MessageBus;
 
   constructor(options: {
     readonly runtime: Runtime;
     readonly view: ClusterView;
     readonly drivers: readonly WorkerDriver[];
     readonly cluster: string;
+    readonly bus: MessageBus;
   }) {
     this.#runtime = options.runtime;
     this.#view = options.view;
     this.#drivers = options.drivers;
     this.#cluster = options.cluster;
+    this.#bus = options.bus;
   }
 
   endpoints(): readonly ServiceEndpoint[] {
@@ -66,9 +70,12 @@ export class AdminGateway {
       case 'apply':
         return this.#apply(request.yaml);
       case 'forget-host': {
-        const isForgotten = this.#drivers.some((driver) => driver.forget(request.host));
-        if (isForgotten) return { ok: true, host: request.host };
-        throw new MusterError('conflict', `host ${request.host} is not known, or alive`, { field: 'host' });
+        if (this.#drivers.some((driver) => driver.describe().some((host) => host.host === request.host && !host.isSilent))) {
+          throw new MusterError('conflict', `host ${request.host} is alive`, { field: 'host' });
+        }
+        // To every replica, this one too: each owner asks its own driver.
+        this.#bus.publish(subjects.hostForgotten(request.host), encode({}));
+        return { ok: true, host: request.host };
       }
     }
   }

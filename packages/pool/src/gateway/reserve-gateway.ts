@@ -25,13 +25,11 @@ import {
   tryShardOf,
 } from '@muster/protocol';
 import type { Runtime } from '@muster/runtime';
-import type { PoolMeters } from '../meters.ts';
 
 export interface GatewayOptions {
   readonly runtime: Runtime;
   readonly clock: Clock;
   readonly random: Random;
-  readonly meters: PoolMeters;
   readonly cluster: string;
   /** Pools and orgs in force; undefined before the first configuration is known. */
   config(): ClusterConfig | undefined;
@@ -56,7 +54,6 @@ export class ReserveGateway {
   }
 
   async #reserve(message: BusMessage): Promise<ReserveAnswer> {
-    const startedMs = this.#options.clock.monotonicMs();
     const pool = parse(poolSchema, message.subject.split('.')[3] ?? '');
     const request = decodeAs(reserveRequestSchema, message.data);
     const spec = ownOf(this.#options.config()?.pools, pool);
@@ -73,11 +70,7 @@ export class ReserveGateway {
       ...(ttlMs === undefined ? {} : { ttlMs }),
       ...(activation === undefined ? {} : { activation }),
     };
-    const answer = await this.#askUntilAnswered(shardForOrg(org, shardsOf(pool, spec.shards)), body, spec.activationMs);
-    const seconds = (this.#options.clock.monotonicMs() - startedMs) / 1_000;
-    if (answer.ok) this.#options.meters.reserved(pool, 'granted', answer.source, seconds);
-    else this.#options.meters.reserved(pool, 'miss' in answer ? answer.miss.reason : answer.error.code, 'none', seconds);
-    return answer;
+    return this.#askUntilAnswered(shardForOrg(org, shardsOf(pool, spec.shards)), body, spec.activationMs);
   }
 
   /** A waiter is kept alive by repeating it; the first answer to any of its tries is its answer. */
@@ -104,7 +97,7 @@ export class ReserveGateway {
             if (open > 0 || isDone) return;
             isDone = true;
             repeat?.cancel();
-            reject(error);
+            reject(error instanceof Error ? error : new Error(String(error)));
           },
         );
         repeat = passedMs + BUDGETS.waiterRepeatMs < body.waitMs ? clock.setTimer(BUDGETS.waiterRepeatMs, ask) : undefined;

@@ -5,24 +5,14 @@
 // Invariants:
 //   P1. Only an intent creates a slot; each is applied once (`intentApplied` is in the same record as what it started).
 //   P2. The live slots never exceed the shard's part of the cap, whatever an intent says.
-import {
-  BUDGETS,
-  type Ceiling,
-  type ClusterConfig,
-  type OrgSpec,
-  ownOf,
-  type PoolSpec,
-  type SlotEvent,
-  shareOf,
-  slotStateName,
-} from '@muster/domain';
+import { BUDGETS, type Ceiling, type ClusterConfig, type OrgSpec, ownOf, type PoolSpec, type SlotEvent, shareOf } from '@muster/domain';
 import type { WorkerDriver } from '@muster/ports';
 import {
   CUT_NAMES_MAX,
   encode,
   JANITOR_SHARD,
   type Miss,
-  MusterError,
+  type MusterError,
   parse,
   type ShardCommand,
   shardCommandSchema,

@@ -140,7 +140,7 @@ export class Reconciler {
   #compare(turn: Turn, { workers, silentHosts, hosts }: Awaited<ReturnType<WorkerDriver['list']>>): void {
     const isAnswered = (host: string): boolean => (hosts === undefined ? !silentHosts.includes(host) : hosts.includes(host));
     const listed = new Map(workers.filter((worker) => worker.shard === this.#shard.shard).map((worker) => [worker.slot, worker]));
-    for (const slot of [...this.#slots.all(turn)]) {
+    for (const slot of this.#slots.all(turn)) {
       const status = listed.get(slot.id);
       if (status?.state === 'exited') this.#exited(turn, status);
       const isKnown = slot.host === null || isAnswered(slot.host);

@@ -31,6 +31,8 @@ interface Request {
   readonly body: ReserveCommand;
   /** When it began to wait, on the owner's clock, with what it had waited before. */
   readonly sinceMs: number;
+  /** When it came here, on the owner's clock. */
+  readonly arrivedMs: number;
   readonly commands: Command[];
   candidates: number;
 }
@@ -103,7 +105,7 @@ export class ReserveDesk {
     if (ended !== undefined) return turn.answer(command, endedAnswer(ended.reason));
     const waiter = this.#waiters.get(body.org, body.requestId);
     if (waiter !== undefined) return this.#touch(waiter, command);
-    const request: Request = { key, body, sinceMs: turn.nowMs - body.waitedMs, commands: [command], candidates: 0 };
+    const request: Request = { key, body, sinceMs: turn.nowMs - body.waitedMs, arrivedMs: turn.nowMs, commands: [command], candidates: 0 };
     this.#place(turn, request);
   }
 
@@ -167,6 +169,7 @@ export class ReserveDesk {
 
   /** After a cap was lowered: the newest waiters beyond it go away. */
   applyCaps(turn: Turn): void {
+    this.#waiters.resize(this.#policy.spec().waitersMax);
     for (const org of this.#waiters.orgs()) {
       const { max } = this.#policy.org(org);
       while (max > 0 && this.#slots.ofOrg(org) + this.#waiters.sizeOf(org) > max) {
@@ -216,7 +219,7 @@ export class ReserveDesk {
     const grant = this.#grants.get(slot.id);
     if (grant !== undefined) return this.#touch(grant.request, command);
     // Granted by an owner that was lost in the middle: this try carries the activation again, and completes it.
-    const request: Request = { key, body, sinceMs: turn.nowMs - body.waitedMs, commands: [command], candidates: 1 };
+    const request: Request = { key, body, sinceMs: turn.nowMs - body.waitedMs, arrivedMs: turn.nowMs, commands: [command], candidates: 1 };
     this.#grants.set(slot.id, { request, source: slot.reservation?.source ?? 'warm', waitedMs: body.waitedMs, isSent: false });
     turn.afterCommit(() => this.#activate(slot.id));
   }
@@ -355,13 +358,16 @@ export class ReserveDesk {
       ...(position === undefined ? {} : { position }),
       ...(said === undefined ? {} : { detail: said }),
     };
-    this.#meters.missed(this.#policy.spec().name, reason);
+    const { name } = this.#policy.spec();
+    this.#meters.missed(name, reason);
+    this.#meters.reserved(name, reason, 'none', (turn.nowMs - request.arrivedMs) / 1_000);
     const answer: ReserveAnswer = { ok: false, miss };
     for (const command of request.commands) turn.answer(command, answer);
   }
 
   #granted(turn: Turn, request: Request, slot: Slot, source: Source, waitedMs: number): void {
     const answer = this.#yes(slot, source, waitedMs);
+    this.#meters.reserved(slot.pool, 'granted', source, (turn.nowMs - request.arrivedMs) / 1_000);
     for (const command of request.commands) turn.answer(command, answer);
   }
 

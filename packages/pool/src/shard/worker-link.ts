@@ -75,7 +75,7 @@ export class WorkerLink {
       const activation = this.#desk.activationOf(id);
       if (activation === undefined) return this.#askStatus(slot);
       const { epoch, reservation, org } = slot;
-      this.#command(slot, {
+      void this.#command(slot, {
         type: 'activate',
         ...this.#head(slot),
         reservation: reservation.id,

@@ -4,8 +4,8 @@ import { type Clock, MemoryLogger, SystemClock } from '@muster/ports';
 import { eventually, tempDir } from '@muster/testkit';
 import { describe, expect, it } from 'vitest';
 import type { LaunchSpec } from './launcher.ts';
-import { startTimeOf } from './process-probe.ts';
 import { ProcessLauncher, type ProcessLimits } from './process-launcher.ts';
+import { startTimeOf } from './process-probe.ts';
 
 const PATH = '/usr/local/bin:/usr/bin:/bin';
 

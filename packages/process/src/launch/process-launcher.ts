@@ -13,7 +13,7 @@ import { join } from 'node:path';
 import type { Clock, Logger, Subscription, Timer, WorkerHandle, WorkerStatus } from '@muster/ports';
 import { MusterError, tryShardOf } from '@muster/protocol';
 import { type Launcher, type LaunchOutcome, type LaunchSpec, REASON_CHARS_MAX } from './launcher.ts';
-import { findByVariable, startTimesOf, startTimeOf } from './process-probe.ts';
+import { findByVariable, startTimeOf, startTimesOf } from './process-probe.ts';
 import { type SlotMarker, SlotMarkers } from './slot-markers.ts';
 import { REASON_UNKNOWN, SlotProcess } from './slot-process.ts';
 import { StartGate } from './start-gate.ts';
