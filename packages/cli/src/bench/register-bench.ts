@@ -50,7 +50,7 @@ export const registerBench: RegisterCommands = (program, context) => {
     .option('--timeout <duration>', 'how long a tenant tries to get its worker', durationArgument, 180_000)
     .action(async (options: TenantsCommandOptions) => {
       const { orgs, qps, duration, cold, retry, pool, inFlight, timeout } = options;
-      const progress = context.isTerminal && options.json !== true ? (line: string) => context.out(line) : undefined;
+      const progress = context.isTerminal && options.json !== true ? (line: string) => context.err(line) : undefined;
       const run = {
         orgs,
         qps,

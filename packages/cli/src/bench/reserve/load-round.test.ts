@@ -3,8 +3,8 @@ import { describe, expect, it } from 'vitest';
 import { ReservationHistory } from '../history/reservation-history.ts';
 import { LatencyHistogram } from '../measure/latency-histogram.ts';
 import { addGrants } from './grant-log.ts';
-import { LoadRound } from './load-round.ts';
 import type { LoadShape } from './load-messages.ts';
+import { LoadRound } from './load-round.ts';
 import type { Held, LoadTarget } from './load-target.ts';
 
 const clock = new SystemClock();
