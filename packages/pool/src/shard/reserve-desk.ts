@@ -40,7 +40,8 @@ interface Grant {
   readonly request: Request;
   readonly source: Source;
   readonly waitedMs: number;
-  isSent: boolean;
+  /** Set when its worker was told. */
+  token: string | undefined;
 }
 
 export interface WorkerYes {
@@ -181,12 +182,12 @@ export class ReserveDesk {
     }
   }
 
-  /** What to tell the worker of a grant; undefined where this owner has none (it was granted by another). */
-  activationOf(id: string): Readonly<Record<string, unknown>> | undefined {
-    const grant = this.#grants.get(id);
-    if (grant === undefined || grant.isSent) return undefined;
-    grant.isSent = true;
-    return grant.request.body.activation ?? {};
+  /** What to tell the worker of a grant; undefined where this owner has none (it was granted by another) or has told it. */
+  activationOf(slot: Slot): { readonly token: string; readonly activation: Readonly<Record<string, unknown>> } | undefined {
+    const grant = this.#grants.get(slot.id);
+    if (grant === undefined || grant.token !== undefined) return undefined;
+    grant.token = this.#policy.token(slot);
+    return { token: grant.token, activation: grant.request.body.activation ?? {} };
   }
 
   /** The worker's answer to the activation of `epoch`. */
@@ -199,7 +200,7 @@ export class ReserveDesk {
       if (yes.kind !== 'activated' || grant === undefined || slot === undefined || slot.epoch !== epoch) return;
       if (slot.state !== 'reserved.activating' && slot.state !== 'reserved.active') return;
       this.#grants.delete(id);
-      this.#granted(turn, grant.request, slot, grant.source, grant.waitedMs);
+      this.#granted(turn, grant, slot);
     });
     this.#shard.turn((turn) => {
       const slot = this.#slots.get(turn, id);
@@ -220,7 +221,7 @@ export class ReserveDesk {
     if (grant !== undefined) return this.#touch(grant.request, command);
     // Granted by an owner that was lost in the middle: this try carries the activation again, and completes it.
     const request: Request = { key, body, sinceMs: turn.nowMs - body.waitedMs, arrivedMs: turn.nowMs, commands: [command], candidates: 1 };
-    this.#grants.set(slot.id, { request, source: slot.reservation?.source ?? 'warm', waitedMs: body.waitedMs, isSent: false });
+    this.#grants.set(slot.id, { request, source: slot.reservation?.source ?? 'warm', waitedMs: body.waitedMs, token: undefined });
     turn.afterCommit(() => this.#activate(slot.id));
   }
 
@@ -259,7 +260,7 @@ export class ReserveDesk {
     const ttlMs = request.body.ttlMs ?? this.#policy.spec().leaseTtlMs;
     const waitedMs = source === 'waited' ? Math.max(0, Math.round(turn.nowMs - request.sinceMs)) : 0;
     request.candidates += 1;
-    this.#grants.set(id, { request, source, waitedMs, isSent: false });
+    this.#grants.set(id, { request, source, waitedMs, token: undefined });
     this.#refusals.granted(org, request.key);
     const slot = this.#slots.change(turn, id, { type: 'slot.reserved', org, requestId, ttlMs, source });
     if (slot === undefined) throw new Error(`slot ${id} was a candidate and could not be reserved`);
@@ -365,13 +366,13 @@ export class ReserveDesk {
     for (const command of request.commands) turn.answer(command, answer);
   }
 
-  #granted(turn: Turn, request: Request, slot: Slot, source: Source, waitedMs: number): void {
-    const answer = this.#yes(slot, source, waitedMs);
+  #granted(turn: Turn, { request, source, waitedMs, token }: Grant, slot: Slot): void {
+    const answer = this.#yes(slot, source, waitedMs, token);
     this.#meters.reserved(slot.pool, 'granted', source, (turn.nowMs - request.arrivedMs) / 1_000);
     for (const command of request.commands) turn.answer(command, answer);
   }
 
-  #yes(slot: Slot, source: Source, waitedMs: number): ReserveAnswer {
+  #yes(slot: Slot, source: Source, waitedMs: number, token = this.#policy.token(slot)): ReserveAnswer {
     if (slot.reservation === null || slot.org === null) throw new Error(`slot ${slot.id} has no reservation to answer with`);
     return {
       ok: true,
@@ -381,7 +382,7 @@ export class ReserveDesk {
         org: slot.org,
         epoch: slot.epoch,
         endpoint: slot.endpoint ?? '',
-        token: this.#policy.token(slot),
+        token,
         subject: subjects.reservation(slot.reservation.id),
         ttlMs: slot.reservation.ttlMs,
       },

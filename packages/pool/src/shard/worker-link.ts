@@ -72,8 +72,8 @@ export class WorkerLink {
     this.#shard.turn((turn) => {
       const slot = this.#slots.get(turn, id);
       if (slot === undefined || slot.state !== 'reserved.activating' || slot.reservation === null || slot.org === null) return;
-      const activation = this.#desk.activationOf(id);
-      if (activation === undefined) return this.#askStatus(slot);
+      const told = this.#desk.activationOf(slot);
+      if (told === undefined) return this.#askStatus(slot);
       const { epoch, reservation, org } = slot;
       void this.#command(slot, {
         type: 'activate',
@@ -81,8 +81,7 @@ export class WorkerLink {
         reservation: reservation.id,
         org,
         pool: slot.pool,
-        token: this.#secrets.reservationToken(reservation.id, id, epoch),
-        activation,
+        ...told,
       }).then((answer) => {
         const kind = answer.ok ? 'activated' : answer.cause === 'request' ? 'refused-request' : 'refused-worker';
         this.#desk.activated(id, epoch, { kind, detail: answer.ok ? '' : answer.message });
