@@ -38,7 +38,7 @@ class FakeServer {
       publish: (subject) => void this.published.push(subject),
       subscribe: (_, handler) => {
         this.#handler = handler;
-        return { unsubscribe: () => undefined };
+        return { unsubscribe: () => undefined, drain: async () => undefined };
       },
       onStatus: (listener) => {
         this.#listener = listener;

@@ -3,7 +3,7 @@
 //   L1. Nothing is buffered for later: what is sent while the link is down is dropped, or fails at once.
 //   L2. When the link breaks every exchange under way ends as `disconnected`, then the listeners hear of it.
 //   L3. It never gives up: it dials until it is closed.
-import type { Clock, Logger, Random, Subscription } from '@muster/ports';
+import type { Clock, Logger, MessageSubscription, Random, Subscription } from '@muster/ports';
 import { MusterError } from '@muster/protocol';
 import { createInbox, type Msg, type MsgHdrs, type NatsConnection } from '@nats-io/transport-node';
 import { type Exchange, ExchangeTable } from './exchange-table.ts';
@@ -80,7 +80,7 @@ export class NatsLink {
   }
 
   /** A handler that throws is a defect of ours; it is logged, since the client would stop reading. */
-  subscribe(subject: string, handler: (message: Msg) => void, queue?: string): Subscription {
+  subscribe(subject: string, handler: (message: Msg) => void, queue?: string): MessageSubscription {
     if (this.#isClosed) throw new MusterError('closed', 'the link was closed');
     const subscription = this.connection.subscribe(subject, {
       ...(queue === undefined ? {} : { queue }),
@@ -96,7 +96,15 @@ export class NatsLink {
         }
       },
     });
-    return { unsubscribe: () => subscription.unsubscribe() };
+    return {
+      unsubscribe: () => subscription.unsubscribe(),
+      drain: async () => {
+        if (!this.isConnected || subscription.isClosed()) return subscription.unsubscribe();
+        // The server's answer to a flush comes behind all that it had sent before it knew.
+        await this.#within(subscription.drain(), FLUSH_TIMEOUT_MS);
+        subscription.unsubscribe();
+      },
+    };
   }
 
   onStatus(listener: (status: LinkStatus) => void): Subscription {
@@ -123,15 +131,7 @@ export class NatsLink {
     if (this.#isClosed) return;
     const isOrderly = this.isConnected;
     this.#isClosed = true;
-    if (isOrderly) {
-      await new Promise<void>((resolve) => {
-        const late = this.clock.setTimer(CLOSE_TIMEOUT_MS, resolve);
-        this.connection
-          .flush()
-          .then(resolve, () => resolve())
-          .finally(() => late.cancel());
-      });
-    }
+    if (isOrderly) await this.#within(this.connection.flush(), CLOSE_TIMEOUT_MS);
     await this.connection.close();
     this.#setStatus('disconnected');
   }
@@ -141,6 +141,14 @@ export class NatsLink {
     if (data.length > this.#payloadBytesMax) {
       throw new MusterError('payload-too-large', `${subject}: ${data.length} bytes, the limit is ${this.#payloadBytesMax}`);
     }
+  }
+
+  /** Resolves when the work is done or has failed, or it takes too long. */
+  #within(work: Promise<void>, timeoutMs: number): Promise<void> {
+    return new Promise((resolve) => {
+      const late = this.clock.setTimer(timeoutMs, resolve);
+      work.then(resolve, () => resolve()).finally(() => late.cancel());
+    });
   }
 
   async #watch(): Promise<void> {

@@ -1,6 +1,7 @@
 import {
   type BusMessage,
   type MessageBus,
+  type MessageSubscription,
   type PublishOptions,
   type RequestOptions,
   type ServiceDescription,
@@ -45,11 +46,11 @@ export class NatsMessageBus implements MessageBus {
     }
   }
 
-  subscribe(subject: string, handler: (message: BusMessage) => void, options?: { readonly queue?: string }): Subscription {
+  subscribe(subject: string, handler: (message: BusMessage) => void, options?: { readonly queue?: string }): MessageSubscription {
     return this.#link.subscribe(subject, (message) => handler(new NatsMessage(message, this.#link)), options?.queue);
   }
 
-  async serve(service: ServiceDescription): Promise<Subscription> {
+  async serve(service: ServiceDescription): Promise<MessageSubscription> {
     const subscription = await serveMicro(this, service, { clock: this.#link.clock, random: this.#link.random });
     // Where the link is down now, it subscribes when it is back.
     if (this.isConnected) await this.flush().catch(() => undefined);

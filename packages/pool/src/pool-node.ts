@@ -1,6 +1,6 @@
 // One replica's part in all pools: defines the shards that the configuration in force wants, and serves the subjects.
 import type { ClusterConfig, PoolSpec } from '@muster/domain';
-import type { Clock, Logger, MessageBus, Metrics, Random, Subscription, WorkerDriver } from '@muster/ports';
+import type { Clock, Logger, MessageBus, MessageSubscription, Metrics, Random, Subscription, WorkerDriver } from '@muster/ports';
 import { JANITOR_SHARD, shardsOf, subjects } from '@muster/protocol';
 import type { Runtime, Shadow } from '@muster/runtime';
 import pLimit from 'p-limit';
@@ -40,8 +40,8 @@ export interface PoolNode {
   readonly view: ClusterView;
   /** Takes requests: from when it knows the pools. One that is starting leaves them to those that do. */
   readonly isServing: boolean;
-  /** Refuses new reserves with `shutting-down`; those under way go on. */
-  stopTaking(): void;
+  /** Leaves requests to the other replicas; resolves when none can come any more. Those that were taken go on. */
+  stopTaking(): Promise<void>;
   /** Ends serving. The runtime is stopped by whoever started it. */
   close(): void;
 }
@@ -55,8 +55,7 @@ export async function startPools(options: PoolNodeOptions): Promise<PoolNode> {
   const drivers = [...options.drivers.values()];
   const view = new ClusterView({ runtime, cluster, version: options.version, clock, cuts, drivers });
   let isStopping = false;
-  let isServing = false;
-  let isClosed = false;
+  let service: MessageSubscription | undefined;
   /** The one in force, also while the read models are read again. */
   let config: ClusterConfig | undefined;
   let definedVersion = -1;
@@ -93,7 +92,6 @@ export async function startPools(options: PoolNodeOptions): Promise<PoolNode> {
     random,
     cluster,
     config: () => config,
-    isStopping: () => isStopping,
   });
   const admin = new AdminGateway({ runtime, view, drivers, cluster, bus });
   let serving: Promise<void> | undefined;
@@ -122,9 +120,8 @@ export async function startPools(options: PoolNodeOptions): Promise<PoolNode> {
       })
       .then(
         (subscription) => {
-          if (isClosed) return subscription.unsubscribe();
-          endings.push(subscription);
-          isServing = true;
+          service = subscription;
+          if (isStopping) subscription.unsubscribe();
         },
         (error: unknown) => {
           serving = undefined;
@@ -150,13 +147,15 @@ export async function startPools(options: PoolNodeOptions): Promise<PoolNode> {
   return {
     view,
     get isServing() {
-      return isServing;
+      return service !== undefined && !isStopping;
     },
-    stopTaking() {
+    async stopTaking() {
       isStopping = true;
+      await service?.drain();
     },
     close() {
-      isClosed = true;
+      isStopping = true;
+      service?.unsubscribe();
       showing.cancel();
       for (const ending of endings) ending.unsubscribe();
     },

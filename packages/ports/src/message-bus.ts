@@ -15,6 +15,14 @@ export interface Subscription {
   unsubscribe(): void;
 }
 
+/** A subscription to messages, which can also end in order. */
+export interface MessageSubscription extends Subscription {
+  /**
+   * Takes nothing new; resolves when what was on its way has been given to the handler, or can come no more. Never rejects.
+   */
+  drain(): Promise<void>;
+}
+
 export interface PublishOptions {
   readonly headers?: Readonly<Record<string, string>>;
 }
@@ -54,9 +62,9 @@ export interface MessageBus {
    */
   request(subject: string, data: Uint8Array, options: RequestOptions): Promise<BusMessage>;
   /** `*` stands for one token, `>` for the rest. With a queue each message goes to one of its members. */
-  subscribe(subject: string, handler: (message: BusMessage) => void, options?: { readonly queue?: string }): Subscription;
+  subscribe(subject: string, handler: (message: BusMessage) => void, options?: { readonly queue?: string }): MessageSubscription;
   /** Subscribes endpoints as members of one service (`nats micro ls|info|stats`). */
-  serve(service: ServiceDescription): Promise<Subscription>;
+  serve(service: ServiceDescription): Promise<MessageSubscription>;
   /** Calls back on every change of the link. */
   onStatus(listener: (status: 'connected' | 'disconnected') => void): Subscription;
   /** Resolves when the server has seen all that was published and subscribed before. @throws MusterError `timeout`, `disconnected` */

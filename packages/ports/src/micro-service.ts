@@ -4,7 +4,7 @@
 // endpoint refuses is in its metrics, by reason.
 import { encode } from '@muster/protocol';
 import type { Clock } from './clock.ts';
-import type { BusMessage, MessageBus, ServiceDescription, ServiceEndpoint, Subscription } from './message-bus.ts';
+import type { BusMessage, MessageBus, MessageSubscription, ServiceDescription, ServiceEndpoint } from './message-bus.ts';
 import type { Random } from './random.ts';
 
 /** The queue group that all instances of a service share, as `nats micro` expects it. */
@@ -24,12 +24,12 @@ export async function serveMicro(
   bus: MessageBus,
   service: ServiceDescription,
   tools: { readonly clock: Clock; readonly random: Random },
-): Promise<Subscription> {
+): Promise<MessageSubscription> {
   const { clock } = tools;
   const started = new Date(clock.wallMs()).toISOString();
   const identity = { name: service.name, id: tools.random.id(22), version: service.version, metadata: {} };
   const stats: EndpointStats[] = service.endpoints.map((endpoint) => ({ endpoint, requests: 0, processingMs: 0 }));
-  const subscriptions: Subscription[] = [];
+  const subscriptions: MessageSubscription[] = [];
 
   const answers: Record<string, () => object> = {
     PING: () => ({ type: 'io.nats.micro.v1.ping_response', ...identity }),
@@ -67,6 +67,9 @@ export async function serveMicro(
   return {
     unsubscribe: () => {
       for (const subscription of subscriptions) subscription.unsubscribe();
+    },
+    drain: async () => {
+      await Promise.all(subscriptions.map((subscription) => subscription.drain()));
     },
   };
 }

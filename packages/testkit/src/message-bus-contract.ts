@@ -114,6 +114,37 @@ export function describeMessageBusContract(name: string, makeWorld: () => Promis
       await expect(alice.request('gone', encode(1), { timeoutMs: TIMEOUT_MS })).rejects.toMatchObject({ code: 'no-responders' });
     });
 
+    test('a member of a queue that drains loses nothing: what was on its way is handled, the rest goes to the others', async () => {
+      const served = { alice: 0, bob: 0 };
+      const join = (bus: MessageBus, who: 'alice' | 'bob') =>
+        bus.subscribe(
+          'd',
+          (message) => {
+            served[who] += 1;
+            message.respond(encode(who));
+          },
+          { queue: 'q' },
+        );
+      join(alice, 'alice');
+      const leaving = join(bob, 'bob');
+      await Promise.all([alice.flush(), bob.flush()]);
+      const asked: Promise<unknown>[] = [];
+      const ask = (): void => {
+        for (let n = 0; n < 200; n++) asked.push(alice.request('d', encode(n), { timeoutMs: TIMEOUT_MS }));
+      };
+      ask();
+      await eventually(() => expect(served.bob).toBeGreaterThan(0));
+      ask();
+      await leaving.drain();
+      const handled = served.bob;
+      ask();
+      expect(await Promise.all(asked)).toHaveLength(600);
+      expect(served).toEqual({ alice: 600 - handled, bob: handled });
+      // A second end is none.
+      await leaving.drain();
+      leaving.unsubscribe();
+    });
+
     test('the largest message passes, one byte more is refused before it is sent', async () => {
       const heard = await listen(bob, 'big');
       alice.publish('big', new Uint8Array(alice.payloadBytesMax));

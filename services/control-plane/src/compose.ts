@@ -81,7 +81,7 @@ export async function startReplica(config: ReplicaConfig, logger: Logger): Promi
       return isReady();
     },
     async stop(graceMs) {
-      pools.stopTaking();
+      await pools.stopTaking();
       await runtime.stop(graceMs);
       pools.close();
       inspection.close();

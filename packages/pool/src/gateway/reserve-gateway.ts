@@ -33,7 +33,6 @@ export interface GatewayOptions {
   readonly cluster: string;
   /** Pools and orgs in force; undefined before the first configuration is known. */
   config(): ClusterConfig | undefined;
-  isStopping(): boolean;
 }
 
 export class ReserveGateway {
@@ -57,7 +56,6 @@ export class ReserveGateway {
     const pool = parse(poolSchema, message.subject.split('.')[3] ?? '');
     const request = decodeAs(reserveRequestSchema, message.data);
     const spec = ownOf(this.#options.config()?.pools, pool);
-    if (this.#options.isStopping()) return miss('shutting-down', BUDGETS.retryHintMs);
     if (spec === undefined) return miss('pool-unknown', BUDGETS.retryHintMs);
     const { org, waitMs = 0, ttlMs, activation } = request;
     const body: Extract<ShardCommand, { type: 'reserve' }> = {
@@ -70,7 +68,13 @@ export class ReserveGateway {
       ...(ttlMs === undefined ? {} : { ttlMs }),
       ...(activation === undefined ? {} : { activation }),
     };
-    return this.#askUntilAnswered(shardForOrg(org, shardsOf(pool, spec.shards)), body, spec.activationMs);
+    try {
+      return await this.#askUntilAnswered(shardForOrg(org, shardsOf(pool, spec.shards)), body, spec.activationMs);
+    } catch (error) {
+      // This replica ends before the shard has answered; the next owner knows the request by its id.
+      if (isMusterError(error, 'closed')) return miss('shutting-down', BUDGETS.retryHintMs);
+      throw error;
+    }
   }
 
   /** A waiter is kept alive by repeating it; the first answer to any of its tries is its answer. */
@@ -171,6 +175,7 @@ export async function answering(message: BusMessage, work: () => Promise<unknown
 /** A failure as data. */
 export function errorAnswer(error: unknown): ErrorAnswer {
   if (!isMusterError(error)) return { ok: false, error: { code: 'internal', message: 'a defect; the log has the rest' } };
-  const { code, message, field } = error;
+  const { message, field } = error;
+  const code = error.code === 'closed' ? 'shutting-down' : error.code;
   return { ok: false, error: { code, message, ...(field === undefined ? {} : { field }) } };
 }

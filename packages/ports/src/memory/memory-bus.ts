@@ -1,6 +1,14 @@
 import { MusterError } from '@muster/protocol';
 import type { Clock, Timer } from '../clock.ts';
-import type { BusMessage, MessageBus, PublishOptions, RequestOptions, ServiceDescription, Subscription } from '../message-bus.ts';
+import type {
+  BusMessage,
+  MessageBus,
+  MessageSubscription,
+  PublishOptions,
+  RequestOptions,
+  ServiceDescription,
+  Subscription,
+} from '../message-bus.ts';
 import { serveMicro } from '../micro-service.ts';
 import type { Random } from '../random.ts';
 import type { Answer, MemoryNetwork, MemorySubscription } from './memory-network.ts';
@@ -83,9 +91,10 @@ export class MemoryBus implements MessageBus {
     });
   }
 
-  subscribe(subject: string, handler: (message: BusMessage) => void, options?: { readonly queue?: string }): Subscription {
+  subscribe(subject: string, handler: (message: BusMessage) => void, options?: { readonly queue?: string }): MessageSubscription {
     if (this.#isClosed) throw new MusterError('closed', 'the bus was closed');
     const subscription: MemorySubscription = {
+      onTheWay: 0,
       bus: this,
       subject,
       queue: options?.queue,
@@ -103,15 +112,25 @@ export class MemoryBus implements MessageBus {
     };
     this.#own.add(subscription);
     this.network.add(subscription);
+    const unsubscribe = (): void => {
+      this.#own.delete(subscription);
+      this.network.remove(subscription);
+    };
     return {
-      unsubscribe: () => {
-        this.#own.delete(subscription);
-        this.network.remove(subscription);
+      unsubscribe,
+      drain: async () => {
+        this.network.close(subscription);
+        if (subscription.onTheWay > 0) {
+          await new Promise<void>((resolve) => {
+            subscription.drained = resolve;
+          });
+        }
+        unsubscribe();
       },
     };
   }
 
-  async serve(service: ServiceDescription): Promise<Subscription> {
+  async serve(service: ServiceDescription): Promise<MessageSubscription> {
     return serveMicro(this, service, { clock: this.clock, random: this.#random });
   }
 

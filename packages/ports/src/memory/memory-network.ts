@@ -33,6 +33,10 @@ export interface MemoryNetworkOptions {
 }
 
 export interface MemorySubscription {
+  /** Copies that have been sent to it and have not arrived. */
+  onTheWay: number;
+  /** It drains: called when nothing is on its way any more. */
+  drained?: () => void;
   readonly bus: MemoryBus;
   readonly subject: string;
   readonly queue: string | undefined;
@@ -77,6 +81,12 @@ export class MemoryNetwork {
 
   remove(subscription: MemorySubscription): void {
     this.#subscriptions.delete(subscription);
+    this.close(subscription);
+    subscription.drained?.();
+  }
+
+  /** Nothing new is sent to it; what is on its way still arrives. */
+  close(subscription: MemorySubscription): void {
     this.#wild.delete(subscription);
     const same = this.#exact.get(subscription.subject);
     same?.delete(subscription);
@@ -95,21 +105,25 @@ export class MemoryNetwork {
     for (const receiver of receivers) {
       const link = receiver.bus.link;
       const deliver = (): void => {
+        receiver.onTheWay -= 1;
         if (receiver.bus.link === link && this.#subscriptions.has(receiver)) receiver.deliver(subject, data, headers, answer);
+        if (receiver.onTheWay === 0) receiver.drained?.();
       };
-      this.carry({ from: from.name, to: receiver.bus.name, subject }, deliver, receiver.bus.clock);
+      receiver.onTheWay += this.carry({ from: from.name, to: receiver.bus.name, subject }, deliver, receiver.bus.clock);
     }
     return receivers.length;
   }
 
-  /** Runs `arrive` once for each copy that arrives, each in a turn of its own, of the receiver's clock. */
-  carry(hop: Hop, arrive: () => void, receiver: Clock = this.clock): void {
+  /** Runs `arrive` once for each copy that arrives, each in a turn of its own, of the receiver's clock. @returns how many do */
+  carry(hop: Hop, arrive: () => void, receiver: Clock = this.clock): number {
     const nowMs = this.clock.monotonicMs();
     const enter = receiver === this.clock ? arrive : () => void receiver.setTimer(0, arrive);
-    for (const delayMs of this.transit(hop)) {
+    const copies = this.transit(hop);
+    for (const delayMs of copies) {
       const atMs = this.#isOrdered ? this.#behindEarlier(hop, nowMs, nowMs + delayMs) : nowMs + delayMs;
       this.clock.setTimer(atMs - nowMs, enter);
     }
+    return copies.length;
   }
 
   /** @throws MusterError `payload-too-large` */

@@ -1,4 +1,12 @@
-import type { BusMessage, MessageBus, PublishOptions, RequestOptions, ServiceDescription, Subscription } from '@muster/ports';
+import type {
+  BusMessage,
+  MessageBus,
+  MessageSubscription,
+  PublishOptions,
+  RequestOptions,
+  ServiceDescription,
+  Subscription,
+} from '@muster/ports';
 import { decode, type RenewAnswer, type ReservationRef } from '@muster/protocol';
 
 /** Told of a release whose reservation was no longer its holder's. */
@@ -48,11 +56,11 @@ export class ReleaseWitness implements MessageBus {
     this.#bus.publish(subject, data, options);
   }
 
-  subscribe(subject: string, handler: (message: BusMessage) => void, options?: { readonly queue?: string }): Subscription {
+  subscribe(subject: string, handler: (message: BusMessage) => void, options?: { readonly queue?: string }): MessageSubscription {
     return this.#bus.subscribe(subject, handler, options);
   }
 
-  serve(service: ServiceDescription): Promise<Subscription> {
+  serve(service: ServiceDescription): Promise<MessageSubscription> {
     return this.#bus.serve(service);
   }
 
