@@ -146,3 +146,14 @@ test('a pool in parts: each part has its share of floor and demand, and they add
   expect(cluster.driver.started).toHaveLength(35);
   expect(cluster.pool('demo').warm).toBe(5);
 });
+
+test('a burst that takes 60 ms to arrive is one intent', async () => {
+  const cluster = await MemoryCluster.start({ replicas: 3, config: 'pools: { demo: { driver: simulated, floor: 0 } }', startMs: 2_000 });
+  await cluster.untilWarm('demo', 0);
+  const given = Array.from({ length: 30 }, async (_, n) => {
+    await new Promise<void>((resolve) => void cluster.clock.setTimer(n * 2, resolve));
+    return cluster.reserve('demo', { org: `org${n}`, waitMs: 30_000 });
+  });
+  await cluster.clock.resolve(Promise.all(given));
+  expect(upIntents(cluster).map((intent) => intent.slots)).toEqual([{ demo: 30 }]);
+});

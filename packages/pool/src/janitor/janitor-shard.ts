@@ -49,6 +49,8 @@ import { CutBoard } from './cut-board.ts';
 import { OpenOrders } from './open-orders.ts';
 
 const MAILBOX_MAX = 1_000;
+/** A burst that goes on is waited for, for so many windows. */
+const WINDOW_MAX = 4;
 /** Slots that one intent starts or drains in one shard, so that what it makes fits one record; more is the next intent's. */
 const STARTS_MAX = 1_000;
 
@@ -85,6 +87,8 @@ class Janitor implements ShardSession {
   readonly #shrunkAtMs = new Map<string, number>();
   readonly #saidCapacity = new Map<string, string>();
   #isWindowOpen = false;
+  /** When demand last grew. */
+  #grewAtMs = Number.NEGATIVE_INFINITY;
 
   constructor(shard: OwnedShard, turn: Turn, options: JanitorOptions) {
     this.#shard = shard;
@@ -130,7 +134,9 @@ class Janitor implements ShardSession {
 
   #hear(message: BusMessage): void {
     let cut: Cut | undefined;
+    let before: Cut | undefined;
     try {
+      before = this.#cuts.get(message.subject.split('.')[3] ?? '');
       cut = this.#cuts.accept(message);
     } catch (error) {
       return this.#shard.logger.warn({ subject: message.subject, error: String(error) }, 'a cut cannot be read');
@@ -138,6 +144,7 @@ class Janitor implements ShardSession {
     if (cut === undefined) return;
     this.#orders.applied(cut.shard, cut.intentApplied);
     const { shard } = cut;
+    if (cut.waiting + cut.refused > (before?.waiting ?? 0) + (before?.refused ?? 0)) this.#grewAtMs = this.#shard.clock.monotonicMs();
     this.#shard.turn((turn) => {
       this.#noteSurplus(turn, shard);
       if (!this.#isWindowOpen) this.#openWindowIfNeeded(turn);
@@ -152,9 +159,12 @@ class Janitor implements ShardSession {
     }
   }
 
-  #openWindow(): void {
+  /** Closes when nothing more has come for a window's length, or after four of them. */
+  #openWindow(leftMs: number = WINDOW_MAX * BUDGETS.coalesceMs): void {
     this.#isWindowOpen = true;
     this.#shard.setTimer('window', BUDGETS.coalesceMs, 'internal', (turn) => {
+      const isGrowing = turn.nowMs - this.#grewAtMs < BUDGETS.coalesceMs;
+      if (isGrowing && leftMs > BUDGETS.coalesceMs) return this.#openWindow(leftMs - BUDGETS.coalesceMs);
       this.#isWindowOpen = false;
       this.#decide(turn);
     });
