@@ -146,10 +146,14 @@ test('a worker that is killed under its tenant is lost: the report counts it, an
 });
 
 test.each([
-  ['a closed loop with parked workers', 'reserve --clients 3 --duration 600ms --rounds 2', { mode: 'closed', recycle: 'same-org' }],
+  [
+    'a closed loop with parked workers',
+    'reserve --clients 3 --duration 600ms --rounds 2 --warm-up 100ms',
+    { mode: 'closed', recycle: 'same-org' },
+  ],
   [
     'an open loop with shared workers',
-    'reserve --rate 50 --duration 600ms --rounds 2 --recycle shared',
+    'reserve --rate 50 --duration 600ms --rounds 2 --warm-up 0 --recycle shared',
     { mode: 'open', recycle: 'shared' },
   ],
 ])('reserve: %s beside the skeleton, in one history', async (_, line, expected) => {

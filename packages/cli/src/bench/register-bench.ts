@@ -30,6 +30,7 @@ interface ReserveCommandOptions extends BenchOptions {
   readonly rate?: number;
   readonly burst?: number;
   readonly rounds: number;
+  readonly warmUp: number;
   readonly recycle?: 'same-org' | 'shared';
   readonly processes: number;
   readonly skeleton: boolean;
@@ -76,19 +77,21 @@ export const registerBench: RegisterCommands = (program, context) => {
     .option('--burst <n>', 'instead: so many at once, on a warm pool', wholeNumberArgument(1, 5_000))
     .option('--duration <duration>', 'of measuring, for each side', durationArgument, 15_000)
     .option('--rounds <n>', 'the duration in so many parts, by turns with the skeleton', wholeNumberArgument(1, 100), 3)
+    .option('--warm-up <duration>', 'unmeasured load on each side before the first round', durationArgument, 5_000)
     .addOption(
       new Option('--recycle <policy>', "with --up: the pool's (default same-org); else it must be so").choices(['same-org', 'shared']),
     )
     .option('--processes <n>', 'that make the load', wholeNumberArgument(1, 16), 2)
     .option('--no-skeleton', 'without the bare skeleton beside it')
     .action(async (options: ReserveCommandOptions) => {
-      const { clients, duration, rate, burst, rounds, recycle, pool, processes, skeleton } = options;
+      const { clients, duration, rate, burst, rounds, warmUp, recycle, pool, processes, skeleton } = options;
       const run: ReserveBenchOptions = {
         clients,
         durationMs: duration,
         rate,
         burst,
         rounds,
+        warmUpMs: warmUp,
         recycle,
         pool,
         processes,

@@ -28,6 +28,8 @@ export interface ReserveBenchOptions {
   /** Reservations at once, instead of a closed loop. */
   readonly burst: number | undefined;
   readonly rounds: number;
+  /** Of load on each side before the first round: code that has not run yet is slow. */
+  readonly warmUpMs: number;
   /** What the pool's policy must be. */
   readonly recycle: 'same-org' | 'shared' | undefined;
   readonly pool: string | undefined;
@@ -37,7 +39,8 @@ export interface ReserveBenchOptions {
 
 /** Reservations of an open loop that may be under way at once. */
 const OPEN_CLIENTS = 512;
-const WARM_UP_MS = 500;
+/** Unmeasured at the start of each round. */
+const ROUND_WARM_UP_MS = 500;
 const START_IN_MS = 300;
 const BETWEEN_ROUNDS_MS = 200;
 const CALL_SLACK_MS = 30_000;
@@ -87,6 +90,7 @@ class ReserveRun {
   readonly #history = new ReservationHistory();
   readonly #refused: string[] = [];
   #load: readonly ChildProgram[] = [];
+  #warmUpErrors = 0;
 
   constructor(parts: ReserveRunParts) {
     this.#parts = parts;
@@ -104,13 +108,12 @@ class ReserveRun {
     const loadBefore = loadAverage();
     const rounds: RoundFigures[] = [];
     const errorSamples: string[] = [];
-    for (let round = 0; round < options.rounds; round++) {
+    for (const target of this.#targets) errorSamples.push(...(await this.#warmUp(target)));
+    for (let round = 1; round <= options.rounds; round++) {
       // By turns also in who begins, so that a drift of the machine does not favour one side.
-      const order: readonly TargetName[] = round % 2 === 0 ? ['muster', 'skeleton'] : ['skeleton', 'muster'];
-      for (const target of order) {
-        if (target === 'skeleton' && !options.hasSkeleton) continue;
-        const results = await this.#round(target, round);
-        rounds.push(roundFigures(target, round + 1, this.#roundMs, results, loadAverage()));
+      for (const target of round % 2 === 1 ? this.#targets : this.#targets.toReversed()) {
+        const results = await this.#round(target, round, this.#roundMs);
+        rounds.push(roundFigures(target, round, this.#roundMs, results, loadAverage()));
         errorSamples.push(...results.flatMap((result) => result.errorSamples));
         this.#say(rounds.at(-1));
       }
@@ -120,8 +123,9 @@ class ReserveRun {
     const skeleton = sideFigures(rounds, 'skeleton');
     const verdict = this.#history.check();
     const lost = verdict.lost + this.#refused.length;
+    const errors = muster.errors + skeleton.errors + this.#warmUpErrors;
     return {
-      ok: lost === 0 && verdict.givenTwice === 0 && muster.errors + skeleton.errors === 0,
+      ok: lost === 0 && verdict.givenTwice === 0 && errors === 0,
       mode: options.burst !== undefined ? 'burst' : options.rate !== undefined ? 'open' : 'closed',
       clients,
       offeredPerSecond: options.rate ?? null,
@@ -144,7 +148,7 @@ class ReserveRun {
       skeletonReserveP50Ms: skeleton.reserveP50Ms,
       skeletonAllAnsweredMs: skeleton.allAnsweredMs,
       misses: muster.misses,
-      errors: muster.errors + skeleton.errors,
+      errors,
       errorSamples: errorSamples.slice(0, 10),
       lost,
       givenTwice: verdict.givenTwice,
@@ -159,6 +163,10 @@ class ReserveRun {
   get #roundMs(): number {
     const { durationMs, rounds } = this.#parts.options;
     return Math.max(1, Math.round(durationMs / rounds));
+  }
+
+  get #targets(): readonly TargetName[] {
+    return this.#parts.options.hasSkeleton ? ['muster', 'skeleton'] : ['muster'];
   }
 
   async #startSkeleton(replicas: number, resources: AsyncDisposableStack): Promise<void> {
@@ -192,12 +200,21 @@ class ReserveRun {
   async #prepare(): Promise<void> {
     const { options } = this.#parts;
     if (options.burst !== undefined) return;
-    const targets: readonly TargetName[] = options.hasSkeleton ? ['muster', 'skeleton'] : ['muster'];
-    for (const target of targets) await this.#callAll<void>((index) => ({ type: 'prepare', target, clients: this.#clientsOf(index) }));
+    for (const target of this.#targets)
+      await this.#callAll<void>((index) => ({ type: 'prepare', target, clients: this.#clientsOf(index) }));
     await this.#settled(1);
   }
 
-  async #round(target: TargetName, round: number): Promise<readonly LoadResult[]> {
+  /** Round 0: its grants count in the history, its figures do not. @returns what failed */
+  async #warmUp(target: TargetName): Promise<readonly string[]> {
+    const { warmUpMs } = this.#parts.options;
+    if (warmUpMs === 0) return [];
+    const results = await this.#round(target, 0, warmUpMs);
+    this.#warmUpErrors += results.reduce((sum, { errors }) => sum + errors, 0);
+    return results.flatMap(({ errorSamples }) => errorSamples);
+  }
+
+  async #round(target: TargetName, round: number, durationMs: number): Promise<readonly LoadResult[]> {
     const { context, options, signal } = this.#parts;
     if (options.burst !== undefined && target === 'muster') await this.#settled(options.burst);
     signal.throwIfAborted();
@@ -209,13 +226,13 @@ class ReserveRun {
       target,
       shape: this.#shapeOf(index),
       startWallMs,
-      warmUpMs: isBurst ? 0 : WARM_UP_MS,
-      durationMs: isBurst ? 0 : this.#roundMs,
+      warmUpMs: isBurst ? 0 : ROUND_WARM_UP_MS,
+      durationMs: isBurst ? 0 : durationMs,
       ...(isBurst ? { round: `-${round}` } : {}),
     }));
     if (target === 'muster') {
       for (const [index, result] of results.entries()) {
-        addGrants(this.#history, `client ${index} round ${round + 1} request`, result.grants);
+        addGrants(this.#history, `client ${index} round ${round} request`, result.grants);
         for (const { reservation, why } of result.refusedReleases) this.#refused.push(`${reservation} was no longer its holder's: ${why}`);
       }
     }
@@ -239,7 +256,7 @@ class ReserveRun {
   }
 
   #callAll<T>(call: (index: number) => LoadCall): Promise<T[]> {
-    const timeoutMs = this.#roundMs + CALL_SLACK_MS;
+    const timeoutMs = Math.max(this.#roundMs, this.#parts.options.warmUpMs) + CALL_SLACK_MS;
     return Promise.all(this.#load.map((child, index) => child.call<T>(call(index), timeoutMs)));
   }
 

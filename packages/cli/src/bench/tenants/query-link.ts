@@ -5,8 +5,8 @@ import { CliError } from '../../exit.ts';
 const TIMEOUT_MS = 30_000;
 
 /**
- * One tenant's way to its worker: HTTP on connections that are kept. `node:http` instead of `fetch`, which costs several
- * times the processor time a call: the load shares the machine with what it measures.
+ * One tenant's way to its worker: HTTP on connections that are kept. `node:http` instead of `fetch`: 140 against 350 µs of
+ * processor time a call (Node 24, loopback), and the load shares the machine with what it measures.
  */
 export class QueryLink {
   readonly #agent: Agent;
