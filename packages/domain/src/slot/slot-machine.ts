@@ -313,12 +313,22 @@ export const slotMachine = setup({
   },
 });
 
-/** `reserved.active` and the like, of a state value as XState writes it. */
+/** The states inside `reserved`, by their own name. */
+const RESERVED: Readonly<Record<string, SlotStateName>> = {
+  activating: 'reserved.activating',
+  active: 'reserved.active',
+  parked: 'reserved.parked',
+  resetting: 'reserved.resetting',
+};
+const OUTER: ReadonlySet<string> = new Set(SLOT_STATES.filter((state) => !state.includes('.')));
+
+/** `reserved.active` and the like, of a state value as XState writes it. @throws Error for what is no state of a slot */
 export function slotStateName(value: unknown): SlotStateName {
-  const name =
-    typeof value === 'string' ? value : Object.entries(value as Record<string, string>).map(([outer, inner]) => `${outer}.${inner}`)[0];
-  if (!SLOT_STATES.includes(name as SlotStateName)) throw new Error(`${JSON.stringify(value)} is not a state of a slot`);
-  return name as SlotStateName;
+  if (typeof value === 'string' && OUTER.has(value)) return value as SlotStateName;
+  const inner = (value as { readonly reserved?: unknown } | null | undefined)?.reserved;
+  const name = typeof inner === 'string' && Object.hasOwn(RESERVED, inner) ? RESERVED[inner] : undefined;
+  if (name === undefined) throw new Error(`${JSON.stringify(value)} is not a state of a slot`);
+  return name;
 }
 
 const IMPLIED: Readonly<Partial<Record<SlotStateName, SlotEffect['type']>>> = {

@@ -12,6 +12,10 @@ export class Refusals {
   /** Expiry by request, oldest first, by org. */
   readonly #byOrg = new Map<string, Map<string, number>>();
 
+  get isEmpty(): boolean {
+    return this.#byOrg.size === 0;
+  }
+
   add(org: string, key: string, nowMs: number, retryAfterMs: number, most: number): void {
     const entries = this.#byOrg.get(org) ?? new Map<string, number>();
     if (!entries.has(key) && entries.size >= most) return;

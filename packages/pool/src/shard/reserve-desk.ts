@@ -324,8 +324,10 @@ export class ReserveDesk {
 
   /** At the cap, parked slots of orgs that want nothing make room for those that do (DESIGN 6.2, step 5). */
   #makeRoom(turn: Turn): void {
+    // The cheap question first: this is asked at every change.
+    if (this.#slots.parked.size === 0 || (this.#waiters.size === 0 && this.#refusals.isEmpty)) return;
     const ceiling = this.#policy.ceiling();
-    if (ceiling === undefined || this.#slots.alive < ceiling || this.#slots.parked.size === 0) return;
+    if (ceiling === undefined || this.#slots.alive < ceiling) return;
     const wanted = this.#waiters.size + this.#refusals.count(turn.nowMs);
     let room = Math.min(SLICE, wanted - this.#slots.count('warm', 'spawning', 'draining'));
     for (const [id, org] of this.#slots.parked) {
