@@ -27,6 +27,8 @@ export class Inbound implements Command {
   readonly arrival: number;
   readonly #asker: Asker;
   readonly #clock: Clock;
+  /** Called when it is answered or refused. */
+  onAnswered: (() => void) | undefined;
   #isAnswered: boolean;
 
   constructor(options: {
@@ -54,12 +56,14 @@ export class Inbound implements Command {
   answer(epoch: number, value: unknown): void {
     if (this.#isAnswered) return;
     this.#isAnswered = true;
+    this.onAnswered?.();
     this.#asker.answer(epoch, value);
   }
 
   refuse(epoch: number, error: CommandError): void {
     if (this.#isAnswered) return;
     this.#isAnswered = true;
+    this.onAnswered?.();
     this.#asker.refuse(epoch, error);
   }
 }

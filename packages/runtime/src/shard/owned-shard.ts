@@ -67,6 +67,8 @@ export class LiveShard implements OwnedShard, TurnHost {
   readonly #tasks: Tasks;
   readonly #actorTimers = new ActorTimerIndex();
   readonly #mailbox = new Queue<Inbound>();
+  /** What the session has and has not answered yet: whoever waits, or hangs on something outside. */
+  readonly #unanswered = new Set<Inbound>();
   readonly #deferred = new Queue<Run>();
   readonly #subscriptions = new Set<Subscription>();
   #session: ShardSession | undefined;
@@ -211,9 +213,10 @@ export class LiveShard implements OwnedShard, TurnHost {
     this.#drain();
   }
 
-  /** Drops the requests whose deadline has passed; called every tick. */
+  /** Forgets the requests whose deadline has passed; called every tick. */
   tick(): void {
     if (this.isFrozen && this.#mailbox.length > 0) this.#dropExpired();
+    for (const command of this.#unanswered) if (command.isSettled) this.#unanswered.delete(command);
   }
 
   /**
@@ -241,6 +244,7 @@ export class LiveShard implements OwnedShard, TurnHost {
     this.#subscriptions.clear();
     this.chain.close();
     this.#refuseAll();
+    for (const command of this.#unanswered) command.refuse(this.epoch, { code: 'retry-elsewhere', message: `${this.shard} is moving` });
     this.actors.clear();
     this.#deferred.drain();
     try {
@@ -261,8 +265,16 @@ export class LiveShard implements OwnedShard, TurnHost {
       const command = this.#mailbox.shift();
       if (command === undefined) return;
       if (command.deadlineMs < this.clock.monotonicMs()) this.#options.counters.mailboxRefused.add();
-      else this.#run((turn) => this.#session?.command(turn, command), command);
+      else this.#give(command);
     }
+  }
+
+  #give(command: Inbound): void {
+    if (!command.isSettled) {
+      this.#unanswered.add(command);
+      command.onAnswered = () => this.#unanswered.delete(command);
+    }
+    this.#run((turn) => this.#session?.command(turn, command), command);
   }
 
   #run(run: Run, command?: Inbound): void {
