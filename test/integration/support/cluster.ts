@@ -216,11 +216,11 @@ export class Cluster implements AsyncDisposable {
     await eventually(async () => assertMatch(await this.pool(name), { warm, spawning: 0 }), SLOW);
   }
 
-  /** The shard as its owner, which runs, shows it. */
-  async shard(name: string): Promise<ShardSummary & { readonly owner: string }> {
+  /** The shard, once it has an owner that runs; as any replica shows it, or `seenBy`. */
+  async shard(name: string, seenBy?: string): Promise<ShardSummary & { readonly owner: string }> {
     return eventually(
       async () => {
-        const { shards, replicas } = await this.admin({ type: 'status' });
+        const { shards, replicas } = await (seenBy === undefined ? this.admin({ type: 'status' }) : this.read(seenBy, 'status'));
         const shard = shards.find((one) => one.shard === name);
         const owner = shard?.owner ?? '';
         const isHeld = replicas.some(({ id, isAlive, shards: held }) => id === owner && isAlive && held.includes(name));
