@@ -99,7 +99,7 @@ test('a reservation runs SQL, outlives its owner and the whole cluster but its w
   expect(await muster('reserve', 'none', '--org', 'acme')).toMatchObject({ code: 3 });
 
   await using client = await connect({ servers: [ready.nats] });
-  const held = await client.reserve('duckdb', { org: 'held', waitMs: 20_000, ttlMs: 1_500 });
+  const held = await client.reserve('duckdb', { org: 'held', waitMs: 20_000, ttlMs: 5_000 });
   const status = () => ask<AdminAnswers['status']>('status');
   const owner = (await status()).shards.find(({ shard }) => shard === 'duckdb')?.owner;
   const pid = ready.replicas.find(({ id }) => id === owner)?.pid ?? 0;
@@ -112,7 +112,7 @@ test('a reservation runs SQL, outlives its owner and the whole cluster but its w
   await eventually(async () => {
     const { slots } = await ask<AdminAnswers['slots']>('slots', '--org', 'held');
     expect(slots).toMatchObject([{ reservation: held.id, state: 'reserved.active' }]);
-    return (slots[0]?.ageMs ?? 0) > 6_000;
+    return (slots[0]?.ageMs ?? 0) > 12_000;
   }, WAIT);
   expect(held.lostReason).toBeUndefined();
   await held.release();
