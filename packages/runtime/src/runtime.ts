@@ -68,6 +68,7 @@ class ReplicaRuntime implements Runtime {
       takeoverMs,
       about: options.about ?? {},
       owned: () => this.#ownership.beating(),
+      able: () => this.#ownership.able(),
       at: () => (this.#follower.isCaughtUp ? this.#follower.seq : undefined),
       onTick: () => this.#ownership.tick(),
     });

@@ -21,6 +21,8 @@ export interface Beat {
   readonly v: number;
   /** Shards that it owns and that are not frozen, with the last position of each. */
   readonly shards: Readonly<Record<string, number>>;
+  /** Shards that it could own: it knows what they are, and follows them. */
+  readonly able: readonly string[];
   /** How far it follows the stream; absent while it reads from the start. */
   readonly at?: number;
   readonly about: Json;
@@ -46,6 +48,7 @@ export interface LivenessOptions {
   readonly takeoverMs: number;
   readonly about: Json;
   readonly owned: () => Readonly<Record<string, number>>;
+  readonly able: () => readonly string[];
   readonly at: () => number | undefined;
   /** After each tick, when what was received before has been counted. */
   readonly onTick: () => void;
@@ -106,12 +109,13 @@ export class Liveness {
 
   /** Says what this replica owns, now. */
   beat(isLeaving = false): void {
-    const { bus, replica, about, owned, at } = this.#options;
+    const { bus, replica, about, owned, able, at } = this.#options;
     if (!bus.isConnected) return;
     const position = at();
     const beat: Beat = {
       v: RECORD_VERSION,
       shards: isLeaving ? {} : owned(),
+      able: isLeaving ? [] : able(),
       ...(position === undefined ? {} : { at: position }),
       about,
       ...(isLeaving ? { isLeaving } : {}),
@@ -192,12 +196,13 @@ function tryParseBeat(data: Uint8Array): Beat | undefined {
     return undefined;
   }
   if (typeof value !== 'object' || value === null) return undefined;
-  const { v, shards, at, about, isLeaving } = value as Record<string, unknown>;
+  const { v, shards, able, at, about, isLeaving } = value as Record<string, unknown>;
   if (typeof v !== 'number' || typeof shards !== 'object' || shards === null) return undefined;
   if (Object.values(shards).some((seq) => typeof seq !== 'number')) return undefined;
   return {
     v,
     shards: shards as Beat['shards'],
+    able: Array.isArray(able) ? able.filter((shard) => typeof shard === 'string') : [],
     ...(typeof at === 'number' ? { at } : {}),
     about: typeof about === 'object' && about !== null ? (about as Json) : {},
     ...(isLeaving === true ? { isLeaving } : {}),

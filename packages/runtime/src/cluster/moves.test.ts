@@ -89,33 +89,46 @@ it('gives one that joins its share, one shard at a time, when it is steady and t
 
 it('moves nothing to one that is not steady, does not follow, or would have as many', () => {
   const own = { replica: 'a', shards: ['one', 'two'], movable: ['one', 'two'] };
-  expect(chooseMove(own, [{ replica: 'b', shards: 0, isEligible: false }])).toBeUndefined();
-  expect(chooseMove(own, [{ replica: 'b', shards: 1, isEligible: true }])).toBeUndefined();
-  expect(chooseMove(own, [{ replica: 'b', shards: 0, isEligible: true }])?.to).toBe('b');
-  expect(chooseMove({ ...own, movable: [] }, [{ replica: 'b', shards: 0, isEligible: true }])).toBeUndefined();
+  expect(chooseMove(own, [{ replica: 'b', shards: 0, canTake: () => false }])).toBeUndefined();
+  expect(chooseMove(own, [{ replica: 'b', shards: 1, canTake: () => true }])).toBeUndefined();
+  expect(chooseMove(own, [{ replica: 'b', shards: 0, canTake: () => true }])?.to).toBe('b');
+  expect(chooseMove({ ...own, movable: [] }, [{ replica: 'b', shards: 0, canTake: () => true }])).toBeUndefined();
 });
 
 it('moves from one replica only: the first of those that have most', () => {
   const others = [
-    { replica: 'b', shards: 4, isEligible: true },
-    { replica: 'c', shards: 0, isEligible: true },
+    { replica: 'b', shards: 4, canTake: () => true },
+    { replica: 'c', shards: 0, canTake: () => true },
   ];
   const shards = ['one', 'two', 'three', 'four'];
   expect(chooseMove({ replica: 'a', shards, movable: shards }, others)?.to).toBe('c');
   const fromB = [
-    { replica: 'a', shards: 4, isEligible: true },
-    { replica: 'c', shards: 0, isEligible: true },
+    { replica: 'a', shards: 4, canTake: () => true },
+    { replica: 'c', shards: 0, canTake: () => true },
   ];
   expect(chooseMove({ replica: 'b', shards, movable: shards }, fromB)).toBeUndefined();
+});
+
+it('moves a shard only to one that knows it', async () => {
+  const one = { replica: 'b', shards: 0, canTake: (shard: string) => shard === 'two' };
+  expect(chooseMove({ replica: 'a', shards: ['one', 'two'], movable: ['one', 'two'] }, [one])).toEqual({ shard: 'two', to: 'b' });
+  expect([...chooseHeirs(['one', 'two'], [one])]).toEqual([['two', 'b']]);
+
+  const cluster = new TestCluster();
+  const a = await cluster.startBank('a');
+  await cluster.start('observer');
+  await cluster.clock.run(2_000);
+  await cluster.clock.resolve(a.runtime.stop(1_000));
+  expect(types(cluster)).not.toContain('handover');
 });
 
 it('shares the shards of one that stops between those that are left', () => {
   const heirs = chooseHeirs(
     ['one', 'two', 'three'],
     [
-      { replica: 'b', shards: 2, isEligible: true },
-      { replica: 'c', shards: 0, isEligible: true },
-      { replica: 'd', shards: 0, isEligible: false },
+      { replica: 'b', shards: 2, canTake: () => true },
+      { replica: 'c', shards: 0, canTake: () => true },
+      { replica: 'd', shards: 0, canTake: () => false },
     ],
   );
   const counts = [...heirs.values()].filter((heir) => heir === 'c').length;

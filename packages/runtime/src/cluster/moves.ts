@@ -6,9 +6,10 @@ import { claimOrder } from './rendezvous.ts';
 
 export interface Candidate {
   readonly replica: string;
+  /** How many it owns. */
   readonly shards: number;
-  /** It could be a new owner now: it follows at the end, knows the records, and has been there for long enough. */
-  readonly isEligible: boolean;
+  /** It could be the owner of this shard now: it knows it, follows at the end, and has been there for long enough. */
+  canTake(shard: string): boolean;
 }
 
 /** The move that this replica should make now. */
@@ -19,23 +20,26 @@ export function chooseMove(
   const count = own.shards.length;
   const isMover = others.every(({ replica, shards }) => shards < count || (shards === count && own.replica < replica));
   if (!isMover) return undefined;
-  const target = others
-    .filter(({ isEligible, shards }) => isEligible && count - shards >= 2)
-    .toSorted((one, other) => one.shards - other.shards || (one.replica < other.replica ? -1 : 1))[0];
-  if (target === undefined) return undefined;
+  const targets = others.filter(({ shards }) => count - shards >= 2);
   const everybody = [own.replica, ...others.map(({ replica }) => replica)];
-  // The shard whose claim on the target is the highest, so that it is the least likely to move again.
-  const shard = own.movable.toSorted((one, other) => place(one, target.replica, everybody) - place(other, target.replica, everybody))[0];
-  return shard === undefined ? undefined : { shard, to: target.replica };
+  for (const target of targets.toSorted((one, other) => one.shards - other.shards || (one.replica < other.replica ? -1 : 1))) {
+    // The shard whose claim on the target is the highest, so that it is the least likely to move again.
+    const [shard] = own.movable
+      .filter((movable) => target.canTake(movable))
+      .toSorted((one, other) => place(one, target.replica, everybody) - place(other, target.replica, everybody));
+    if (shard !== undefined) return { shard, to: target.replica };
+  }
+  return undefined;
 }
 
 /** Who gets each shard of a replica that stops: the one with the fewest, among equals by claim. */
 export function chooseHeirs(shards: readonly string[], others: readonly Candidate[]): ReadonlyMap<string, string> {
-  const counts = new Map(others.filter(({ isEligible }) => isEligible).map(({ replica, shards: count }) => [replica, count]));
+  const counts = new Map(others.map(({ replica, shards: count }) => [replica, count]));
   const heirs = new Map<string, string>();
   for (const shard of shards) {
-    const heir = claimOrder(shard, counts.keys()).toSorted((one, other) => (counts.get(one) ?? 0) - (counts.get(other) ?? 0))[0];
-    if (heir === undefined) break;
+    const able = others.filter((other) => other.canTake(shard)).map(({ replica }) => replica);
+    const [heir] = claimOrder(shard, able).toSorted((one, other) => (counts.get(one) ?? 0) - (counts.get(other) ?? 0));
+    if (heir === undefined) continue;
     heirs.set(shard, heir);
     counts.set(heir, (counts.get(heir) ?? 0) + 1);
   }

@@ -101,6 +101,11 @@ export class Ownership {
     return beating;
   }
 
+  /** Shards that this replica could own. */
+  able(): readonly string[] {
+    return [...this.#definitions.keys()].filter((shard) => this.#options.follower.shadow(shard)?.stopped === undefined);
+  }
+
   owned(): readonly string[] {
     return [...this.#holdings.values()].filter(({ live }) => live !== undefined && !live.isLeaving).map(({ shard }) => shard);
   }
@@ -178,7 +183,8 @@ export class Ownership {
     const shadow = follower.shadow(shard);
     if (shadow?.stopped !== undefined || shadow?.isLoading === true) return false;
     if (shadow?.handedTo === replica) return true;
-    const rank = claimOrder(shard, [replica, ...liveness.alive().map((peer) => peer.replica)]).indexOf(replica);
+    const others = liveness.alive().filter(({ beat }) => beat.able.includes(shard));
+    const rank = claimOrder(shard, [replica, ...others.map((peer) => peer.replica)]).indexOf(replica);
     const patience = RANK_TICKS * Math.min(rank, RANK_MAX);
     // A shard that never had an owner has nobody whose silence would have to be heard.
     const silence = shadow === undefined || shadow.seq === 0 ? 0 : TICKS_PER_TAKEOVER;
@@ -394,7 +400,8 @@ export class Ownership {
       replica,
       shards: Object.keys(beat.shards).length,
       // A beat is up to a quarter of the take-over time old: under load what it says lags behind by so much.
-      isEligible: beat.v === RECORD_VERSION && steady >= steadyTicks && beat.at !== undefined && beat.at >= position,
+      canTake: (shard) =>
+        beat.able.includes(shard) && beat.v === RECORD_VERSION && steady >= steadyTicks && beat.at !== undefined && beat.at >= position,
     }));
   }
 

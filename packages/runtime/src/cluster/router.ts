@@ -100,7 +100,8 @@ export class Router {
     if (!this.#pending.has(ask)) return;
     const { clock, live, takeoverMs } = this.#options;
     const leftMs = ask.deadlineMs - clock.monotonicMs();
-    if (leftMs <= 0) {
+    // Less than a millisecond is nothing: a clock of floating point numbers may never make it pass.
+    if (leftMs < 1) {
       const { shard, tries, lastError } = ask;
       this.#fail(ask, new MusterError('timeout', `${shard} did not answer in time: ${tries} tries, the last: ${lastError}`));
       return;

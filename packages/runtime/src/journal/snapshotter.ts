@@ -99,8 +99,8 @@ export class Snapshotter {
     const stateParts = parts?.take();
 
     const deltas = new Parts(journal, shard, `${random.id()}-${at}d`, written);
-    const room = parts === undefined ? journal.recordBytesMax - bytes - HEAD_BYTES : half;
-    const limit = Math.min(half / 2, room - HEAD_BYTES);
+    const room = parts === undefined ? journal.recordBytesMax - bytes : half;
+    const limit = Math.max(0, Math.min(half, room - journal.recordBytesMax / 8));
     for (let round = 1, before = Number.POSITIVE_INFINITY; since.bytes > limit; round++) {
       const { bytes: size } = since;
       if (round > ROUNDS_MAX && size >= before) break;
@@ -201,9 +201,6 @@ export class Snapshotter {
     if (this.#isCancelled || this.#options.chain.isClosed) throw new Abandoned();
   }
 }
-
-/** Room for what a rollup record says besides state and changes. */
-const HEAD_BYTES = 8 * 1024;
 
 /** Frames packed into immutable parts, each as large as a record may be. */
 class Parts {

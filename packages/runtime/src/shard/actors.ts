@@ -60,7 +60,7 @@ export class Actors {
         live.actor.send(event);
       }
       const failure = live.failure;
-      if (failure === undefined) return this.#step(live, record, before);
+      if (failure === undefined) return this.#step(live, record, before, event);
       error = failure.error;
       this.#live.delete(key(kind.kind, id));
     }
@@ -71,10 +71,10 @@ export class Actors {
     this.#live.clear();
   }
 
-  #step(live: LiveActor, record: ActorRecord, before: AnyMachineSnapshot): ActorStep {
+  #step(live: LiveActor, record: ActorRecord, before: AnyMachineSnapshot, event: { readonly type: string }): ActorStep {
     const snapshot = live.actor.getSnapshot() as AnyMachineSnapshot;
-    // XState gives the same snapshot where no transition was taken.
-    if (snapshot === before) return { kind: 'unmoved' };
+    // XState gives the same snapshot where no transition was taken, and where one was that changed nothing.
+    if (snapshot === before && live.emitted.length === 0 && !before.can(event)) return { kind: 'unmoved' };
     const isStateChanged = !isSameState(snapshot.value as StateValue, record.state);
     const isChanged = isStateChanged || snapshot.context !== record.context;
     if (isChanged) live.record = recordOf(snapshot);

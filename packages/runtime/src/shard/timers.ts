@@ -48,7 +48,8 @@ class TimerHeap<F> {
   /** Takes the earliest one, if it is due. */
   take(nowMs: number): F | undefined {
     const dueMs = this.nextDueMs;
-    if (dueMs === undefined || dueMs > nowMs) return undefined;
+    // Sums of floating point numbers: due by less than this is due.
+    if (dueMs === undefined || dueMs > nowMs + 0.001) return undefined;
     const entry = this.#pop() as Entry<F>;
     this.#byName.delete(entry.name);
     return entry.fire;
