@@ -104,6 +104,5 @@ test("the tenants' run loses nothing and gives nothing twice", async () => {
   const { code, out } = await run(`${command.replace('--duration 60s', '--duration 5s')} --json`);
   expect(code, out).toBe(0);
   const report = JSON.parse(out.slice(out.indexOf('{')));
-  expect(report).toMatchObject({ slotsStarted: 35, lost: 0, givenTwice: 0, errors: 0 });
-  expect(report.intents).toHaveLength(1);
+  expect(report).toMatchObject({ intents: 1, slotsStarted: 35, lost: 0, givenTwice: 0, errors: 0 });
 }, 120_000);
