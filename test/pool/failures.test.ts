@@ -275,3 +275,19 @@ test('while no host takes a worker the janitor does not decide again and again',
   cluster.driver.place = place;
   await cluster.untilWarm('demo', 2);
 });
+
+test('G9: NATS loses the tail with a grant in it: the worker goes on serving its tenant, and nobody else gets it', async () => {
+  const cluster = await warm({ replicas: 3, config: 'pools: { demo: { driver: simulated, floor: 1, recycle: single-use } }' }, 1);
+  await cluster.clock.run(5_000);
+  const before = cluster.server.lastSeq;
+  const held = await cluster.reserveNow('demo', { org: 'acme', ttlMs: 600_000 });
+  if (!held.ok) throw new Error('no grant');
+  const { slot, token } = held.reservation;
+  cluster.server.loseTail(before);
+  await cluster.clock.run(15_000);
+  expect(cluster.slots().find((one) => one.slot === slot)).toMatchObject({ state: 'warm', reservation: null });
+  const other = await cluster.reserveNow('demo', { org: 'other', waitMs: 10_000 });
+  if (other.ok) expect(other.reservation.slot).not.toBe(slot);
+  expect(cluster.workers.get(slot)?.isHolder(token)).toBe(true);
+  expect(cluster.workers.get(slot)?.holder?.org).toBe('acme');
+});

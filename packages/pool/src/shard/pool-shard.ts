@@ -365,6 +365,7 @@ class PoolShard implements ShardSession {
     let drained = 0;
     for (const id of [...this.#slots.warmOld, ...this.#slots.warm]) {
       if (drained >= part.drain || this.#desk.waiting > 0) break;
+      if (this.#slots.occupied.has(id)) continue;
       if (this.#slots.change(turn, id, { type: 'drain.ordered', reason: 'scale-down' }) !== undefined) drained += 1;
     }
     turn.put(appliedKind, String(intent.n), { started, drained, refused: part.start - started, reason: refused ?? null });

@@ -49,6 +49,8 @@ export class SlotTable {
   readonly warmOld = new Set<string>();
   /** Workers that have not been heard of for too long: no candidates. */
   readonly silent = new Set<string>();
+  /** Warm by the journal, and its worker says that it serves somebody: NATS lost writes. No candidates, and left alone. */
+  readonly occupied = new Set<string>();
   readonly #parked = new Map<string, string>();
   readonly #parkedOf = new Map<string, Set<string>>();
   readonly #byRequest = new Map<string, string>();
@@ -128,6 +130,7 @@ export class SlotTable {
     if (before.reservation !== null && after.reservation === null) this.#end(turn, before, after.lastEnd?.reason ?? 'released');
     if (after.state === 'reaped') {
       this.silent.delete(id);
+      this.occupied.delete(id);
       turn.delete(slotKind, id);
     }
     this.#changed(turn, { id, before, after, event });
@@ -171,7 +174,7 @@ export class SlotTable {
   }
   /** The warm slot to give next: the one warm longest, of the current template first, never a silent one. */
   candidate(): string | undefined {
-    for (const set of [this.warm, this.warmOld]) for (const id of set) if (!this.silent.has(id)) return id;
+    for (const set of [this.warm, this.warmOld]) for (const id of set) if (!this.silent.has(id) && !this.occupied.has(id)) return id;
     return undefined;
   }
   /** Looks at every warm slot's template again, after the pool's has changed. */

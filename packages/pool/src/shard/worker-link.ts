@@ -158,7 +158,8 @@ export class WorkerLink {
       return this.#reply(message, { type: 'stop', reason: 'the token is not the one of this slot' });
     }
     // Most beats say nothing new: they cost no turn.
-    if (!isHello && this.#quietTicks.has(id) && beat.state !== 'active') return this.#alive(id);
+    const isOccupied = this.#slots.occupied.has(id);
+    if (!isHello && this.#quietTicks.has(id) && beat.state !== 'active' && !isOccupied) return this.#alive(id);
     this.#shard.turn((turn) => this.#heard(turn, id, beat, isHello ? message : undefined));
   }
 
@@ -172,6 +173,7 @@ export class WorkerLink {
     if (slot.state === 'spawning') {
       this.#slots.change(turn, id, { type: 'worker.ready', instance: beat.instance, endpoint: beat.endpoint });
     } else {
+      this.#noteOccupied(turn, slot, beat);
       this.#noteActive(turn, id, beat);
     }
     if (hello !== undefined) turn.afterCommit(() => this.#reply(hello, { type: 'welcome', beatMs: this.#beatMs() }));
@@ -190,6 +192,18 @@ export class WorkerLink {
   /** A worker without a slot that has said lately that it serves somebody. */
   isAdopted(id: string): boolean {
     return this.#adopted.has(id);
+  }
+
+  /** A slot that is free by the journal, and whose worker serves somebody: as with an unknown one, it is left alone. */
+  #noteOccupied(turn: Turn, slot: Slot, beat: WorkerBeat): void {
+    const { occupied } = this.#slots;
+    if (slot.state !== 'warm' || beat.state !== 'active') {
+      if (occupied.delete(slot.id)) this.#desk.serve(turn);
+      return;
+    }
+    if (occupied.has(slot.id)) return;
+    occupied.add(slot.id);
+    this.#shard.logger.error({ slot: slot.id, reservation: beat.reservation }, 'a warm worker serves a reservation that no journal knows');
   }
 
   /** Every answer that states something waits for an append, this one too. */
