@@ -154,6 +154,7 @@ export interface OwnedShard {
   /**
    * Runs something that takes time, at least once, with retries; a second call with the name of one that runs does nothing.
    * `done`/`failed` run in a turn. The signal aborts at close. At most `tasksMax` at once; the rest queue up, urgent first.
+   * Called in a turn it starts when everything decided up to the end of that turn is durable.
    */
   task<T>(options: {
     readonly name: string;
@@ -163,7 +164,10 @@ export interface OwnedShard {
     done(turn: Turn, result: T): void;
     failed(turn: Turn, error: unknown): void;
   }): void;
-  /** The replica's read model of another shard; `changed` runs in a turn of this shard after each record of that one. */
+  /**
+   * The replica's read model of another shard; `changed` runs in a turn of this shard now, for what is there, and after each
+   * record of that one (several records may share a call).
+   */
   watch(shard: string, changed: (turn: Turn, shadow: Shadow) => void): void;
   /** Subscribes for as long as the shard is owned; the handler runs outside a turn. */
   subscribe(subject: string, handler: Parameters<MessageBus['subscribe']>[1]): void;

@@ -44,6 +44,7 @@ export interface OwnershipOptions {
 
 interface Holding {
   readonly shard: string;
+  readonly definition: ShardDefinition;
   readonly chain: Chain;
   /** Undefined until the epoch record is acknowledged and followed. */
   live: LiveShard | undefined;
@@ -252,6 +253,7 @@ export class Ownership {
     });
     holding = {
       shard,
+      definition,
       chain,
       live: undefined,
       snapshotter: undefined,
@@ -281,12 +283,11 @@ export class Ownership {
 
   #open(holding: Holding): void {
     const { follower, counters, logger, bus, clock, replica } = this.#options;
-    const { shard, chain } = holding;
+    const { shard, chain, definition } = holding;
     holding.openFallback?.cancel();
-    const definition = this.#definitions.get(shard);
     if (holding.live !== undefined || chain.isClosed || this.#holdings.get(shard) !== holding) return;
     const shadow = follower.shadow(shard);
-    if (definition === undefined || shadow === undefined || !chain.isAtStart(shadow) || shadow.stopped !== undefined) {
+    if (shadow === undefined || !chain.isAtStart(shadow) || shadow.stopped !== undefined) {
       this.#drop(holding, 'stopped');
       return;
     }

@@ -25,7 +25,7 @@ export function* frameTexts(items: Iterable<unknown>): Generator<string> {
 }
 
 export function compress(text: string): Uint8Array {
-  return deflateRawSync(Buffer.from(text), { level: 3 });
+  return deflateRawSync(Buffer.from(text), { level: 1 });
 }
 
 /** @throws Error where it is not a frame */

@@ -72,7 +72,7 @@ export class LiveShard implements OwnedShard, TurnHost {
   readonly #deferred = new Queue<Run>();
   readonly #subscriptions = new Set<Subscription>();
   #session: ShardSession | undefined;
-  #isInTurn = false;
+  #turn: LiveTurn | undefined;
   #isRecovering = false;
   #isClosed = false;
   #isLeaving = false;
@@ -167,7 +167,9 @@ export class LiveShard implements OwnedShard, TurnHost {
   }
 
   task<T>(options: TaskOptions<T>): void {
-    this.#tasks.start(options);
+    // What a turn starts waits for what it decided, and for what it may have seen that is not durable yet.
+    if (this.#turn === undefined) this.#tasks.start(options);
+    else this.#turn.whenDurable(() => this.#tasks.start(options));
   }
 
   watch(shard: string, changed: (turn: Turn, shadow: Shadow) => void): void {
@@ -255,7 +257,7 @@ export class LiveShard implements OwnedShard, TurnHost {
   }
 
   #drain(): void {
-    while (!this.#isInTurn && !this.#isClosed && !this.#isLeaving && this.#session !== undefined && !this.chain.isFrozen) {
+    while (this.#turn === undefined && !this.#isClosed && !this.#isLeaving && this.#session !== undefined && !this.chain.isFrozen) {
       const run = this.#deferred.shift();
       if (run !== undefined) {
         this.#run(run);
@@ -279,7 +281,7 @@ export class LiveShard implements OwnedShard, TurnHost {
 
   #run(run: Run, command?: Inbound): void {
     const turn = new LiveTurn(this, this.#options.watch.observe());
-    this.#isInTurn = true;
+    this.#turn = turn;
     try {
       run(turn);
       for (const { actor, error } of turn.takeQuarantined()) {
@@ -302,7 +304,7 @@ export class LiveShard implements OwnedShard, TurnHost {
         });
       }
     } finally {
-      this.#isInTurn = false;
+      this.#turn = undefined;
     }
   }
 

@@ -110,6 +110,43 @@ it('runs effects and afterCommit when the record is acknowledged, with its posit
   expect(seen).toEqual([1, 2, 1, 2]);
 });
 
+it('starts a task of a turn when what the turn decided, or saw, is durable', async () => {
+  const { clock, a, run } = await startScript();
+  const started: [string, number][] = [];
+  const start = (shard: OwnedShard, name: string) =>
+    shard.task({
+      name,
+      retry: { attemptsMax: 1, firstDelayMs: 1, delayMaxMs: 1 },
+      run: async () => void started.push([name, shard.committedSeq]),
+      done: () => undefined,
+      failed: () => undefined,
+    });
+  await clock.resolve(
+    run((turn, command, shard) => {
+      start(shard, 'idle');
+      turn.answerAtOnce(command, null);
+    }),
+  );
+  expect(started).toEqual([['idle', 1]]);
+  a.journal.inject({ kind: 'delay', delayMs: 100 });
+  const decided = run((turn, command, shard) => {
+    turn.put(notes, 'one', { text: '' });
+    start(shard, 'decided');
+    turn.answer(command, null);
+  });
+  const seen = run((turn, command, shard) => {
+    if (turn.get(notes, 'one') !== undefined) start(shard, 'seen');
+    turn.answer(command, null);
+  });
+  await clock.run(150);
+  expect(started).toHaveLength(1);
+  await clock.resolve(Promise.all([decided, seen]));
+  expect(started.slice(1)).toEqual([
+    ['decided', 2],
+    ['seen', 2],
+  ]);
+});
+
 it('answers for an earlier commit without waiting for what others have pending, unless its loop stood still', async () => {
   const { clock, a, run } = await startScript();
   const answerLater = (whenAnswered: () => void) =>

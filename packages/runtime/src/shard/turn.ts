@@ -44,6 +44,8 @@ export interface Statement {
   readonly withinMs: number | undefined;
 }
 
+/** Every append was sent after it. */
+const ANY_APPEND = -1;
 const NOT_ACCEPTED = { isAccepted: false, reply: undefined } as const;
 
 export class LiveTurn implements Turn {
@@ -117,6 +119,11 @@ export class LiveTurn implements Turn {
   answerLazily(command: Command, value: unknown, withinMs: number): void {
     this.#assertOpen();
     this.#say(command as Inbound, value, withinMs);
+  }
+
+  /** Runs once everything decided up to the end of this turn is durable; at once where that is so already. */
+  whenDurable(run: () => void): void {
+    this.#statements.push({ arrival: ANY_APPEND, withinMs: undefined, release: { release: run } });
   }
 
   /** Actors that threw since this was asked last. */
