@@ -15,7 +15,8 @@ export function identityOf(pid: number): ProcessIdentity | undefined {
 }
 
 export function isRunning(identity: ProcessIdentity): boolean {
-  return identityOf(identity.pid)?.startTime === identity.startTime;
+  const now = identityOf(identity.pid);
+  return now !== undefined && now.startTime === identity.startTime;
 }
 
 /**

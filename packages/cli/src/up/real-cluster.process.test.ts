@@ -46,7 +46,11 @@ function look(): { started: { name: string; pid: number; startTime: string }[] }
   const read = <T>(...path: string[]): T => JSON.parse(readFileSync(join(dir.path, 'data', ...path), 'utf8')) as T;
   const slots = join(dir.path, 'data', 'host', 'slots');
   if (existsSync(slots)) {
-    for (const name of readdirSync(slots).filter((entry) => entry.endsWith('.json'))) seen.push(read('host', 'slots', name));
+    for (const name of readdirSync(slots).filter((entry) => entry.endsWith('.json'))) {
+      const marker = read<Partial<ProcessIdentity>>('host', 'slots', name);
+      // A slot that was claimed, or refused for good, and never started has none.
+      if (marker.pid !== undefined && marker.startTime !== undefined) seen.push({ pid: marker.pid, startTime: marker.startTime });
+    }
   }
   const state = existsSync(join(dir.path, 'data', 'up.json')) ? read<ReturnType<typeof look>>('up.json') : { started: [] };
   seen.push(...state.started);
