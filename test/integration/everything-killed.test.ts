@@ -16,7 +16,7 @@ it('reservations and workers are there again after kill -9 of all but the worker
   const [first, second] = granted;
   if (first === undefined || second === undefined) throw new Error('two were granted');
   await query(first, 'CREATE TABLE kept AS SELECT 7 AS n');
-  await cluster.warm('duckdb', 1);
+  await cluster.warm('duckdb', 1, 2);
   const before = await cluster.slots('duckdb');
 
   await cluster.nats.kill();
@@ -27,7 +27,7 @@ it('reservations and workers are there again after kill -9 of all but the worker
 
   await cluster.nats.start();
   await Promise.all([cluster.startReplica(), cluster.startReplica(), cluster.startHost('process')]);
-  await cluster.warm('duckdb', 1);
+  await cluster.warm('duckdb', 1, 2);
   const after = await cluster.slots('duckdb');
   const shown = ({ slot, state, pid, org, epoch, reservation }: (typeof after)[number]) => ({ slot, state, pid, org, epoch, reservation });
   expect(after.map(shown)).toEqual(before.map(shown));

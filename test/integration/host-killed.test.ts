@@ -9,7 +9,7 @@ it('workers serve on when their host agent is killed; it finds them again, and t
   await cluster.warm('duckdb', 2);
   await using client = await cluster.client();
   const reservation = await client.reserve('duckdb', { org: 'acme', ttlMs: 3_000 });
-  await cluster.warm('duckdb', 2);
+  await cluster.warm('duckdb', 2, 1);
   const queries = new QueryLoop(reservation);
   await queries.more(3);
   const before = await cluster.slots('duckdb');
@@ -25,7 +25,7 @@ it('workers serve on when their host agent is killed; it finds them again, and t
 
   await cluster.startHost('process');
   // The floor is refilled by the agent that is there now; all that ran before runs on.
-  await cluster.warm('duckdb', 2);
+  await cluster.warm('duckdb', 2, 2);
   const after = await cluster.slots('duckdb');
   for (const { slot, pid } of before) expect(after.find((one) => one.slot === slot)).toMatchObject({ pid });
   expect(after.length).toBe(4);

@@ -25,7 +25,7 @@ it('workers serve their holders through an outage of NATS; no reservation is los
   if (!asked.ok) throw new Error(JSON.stringify(asked));
   const loops = [new QueryLoop(renewed), new QueryLoop(asked.reservation)];
   await cluster.settle('renew', asked.reservation);
-  await cluster.warm('duckdb', 1);
+  await cluster.warm('duckdb', 1, 2);
   await Promise.all(loops.map((loop) => loop.more(3)));
   const before = await cluster.slots('duckdb');
 
@@ -41,7 +41,7 @@ it('workers serve their holders through an outage of NATS; no reservation is los
   const late = await cluster.reserve('duckdb', { org: 'late', requestId: 'late', waitMs: 20_000 });
   expect(late).toMatchObject({ ok: true });
   await cluster.settle('renew', asked.reservation);
-  await cluster.warm('duckdb', 1);
+  await cluster.warm('duckdb', 1, 3);
   const after = await cluster.slots('duckdb');
   const kept = before.filter(({ reservation }) => reservation !== null);
   expect(kept.length).toBe(2);

@@ -19,7 +19,7 @@ it('an owner that is stopped for 5 s with requests before it answers none of the
   await cluster.warm('pool', 6);
   const held = await cluster.reserve('pool', { org: 'keeper', requestId: 'keeper' });
   if (!held.ok) throw new Error(JSON.stringify(held));
-  await cluster.warm('pool', 6);
+  await cluster.warm('pool', 6, 1);
   await using plain = await cluster.plain();
   const { owner, epoch } = await cluster.shard('pool');
   await cluster.replica(owner).pause();

@@ -13,7 +13,7 @@ it('the holder of a worker that is killed is told so, others notice nothing, and
   await using plain = await cluster.plain();
   const victim = await client.reserve('duckdb', { org: 'acme', requestId: 'victim', waitMs: 20_000 });
   const bystander = await client.reserve('duckdb', { org: 'other', waitMs: 20_000 });
-  await cluster.warm('duckdb', 1);
+  await cluster.warm('duckdb', 1, 2);
   const queries = new QueryLoop(bystander);
   await queries.more(2);
   const told: string[] = [];
@@ -40,7 +40,7 @@ it('the holder of a worker that is killed is told so, others notice nothing, and
   });
   await victim.release();
 
-  await cluster.warm('duckdb', 1);
+  await cluster.warm('duckdb', 1, 1);
   await eventually(async () => {
     const after = await cluster.slots('duckdb');
     expect(after.map(({ state }) => state).sort()).toEqual(['reserved.active', 'warm']);

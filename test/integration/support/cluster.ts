@@ -211,9 +211,9 @@ export class Cluster implements AsyncDisposable {
     return (await this.admin({ type: 'slots', pool })).slots;
   }
 
-  /** Resolves when the pool has so many warm and nothing on its way. */
-  async warm(name: string, warm: number): Promise<void> {
-    await eventually(async () => assertMatch(await this.pool(name), { warm, spawning: 0 }), SLOW);
+  /** Resolves when the pool has so many warm and reserved, and nothing on its way. What is shown may be a moment old. */
+  async warm(name: string, warm: number, reserved = 0): Promise<void> {
+    await eventually(async () => assertMatch(await this.pool(name), { warm, reserved, spawning: 0 }), SLOW);
   }
 
   /** The shard, once it has an owner that runs; as any replica shows it, or `seenBy`. */

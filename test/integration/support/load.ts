@@ -34,8 +34,8 @@ export class Load {
 
   constructor(options: LoadOptions) {
     this.#options = options;
-    for (let n = 0; n < options.plain; n++) this.#run(`plain-${n}`, (org) => this.#plainRound(org));
-    for (let n = 0; n < options.clients; n++) void this.#runClient(`client-${n}`);
+    for (let n = 0; n < options.plain; n++) this.#run(`${options.pool}-plain-${n}`, (org) => this.#plainRound(org));
+    for (let n = 0; n < options.clients; n++) void this.#runClient(`${options.pool}-client-${n}`);
   }
 
   /** Errors and misses that a tenant was given. */
