@@ -9,7 +9,7 @@
 import { BUDGETS, FairQueue, type OrgSpec, type PoolSpec } from '@muster/domain';
 import type { Miss, MissReason, RefResult, ReservationRef, ReserveAnswer, ShardCommand } from '@muster/protocol';
 import { subjects, trySlotOf } from '@muster/protocol';
-import type { Command, OwnedShard, Turn } from '@muster/runtime';
+import type { Command, Commit, OwnedShard, Turn } from '@muster/runtime';
 import { endedKind } from '../kinds.ts';
 import type { ReserveMeters } from '../meters.ts';
 import { Refusals } from './refusals.ts';
@@ -42,6 +42,8 @@ interface Grant {
   readonly waitedMs: number;
   /** Set when its worker was told. */
   token: string | undefined;
+  /** The append that its answer hangs on. */
+  commit: Commit | undefined;
 }
 
 export interface WorkerYes {
@@ -192,21 +194,18 @@ export class ReserveDesk {
 
   /** The worker's answer to the activation of `epoch`. */
   activated(id: string, epoch: number, yes: WorkerYes): void {
-    // The answer hangs on the commit that made the grant, not on the one that notes that it is active. It may be noted
-    // already: a new owner hears it in a beat while it tells the worker again for a client that asked again.
     this.#shard.turn((turn) => {
       const slot = this.#slots.get(turn, id);
+      if (slot === undefined || slot.epoch !== epoch) return;
       const grant = this.#grants.get(id);
-      if (yes.kind !== 'activated' || grant === undefined || slot === undefined || slot.epoch !== epoch) return;
-      if (slot.state !== 'reserved.activating' && slot.state !== 'reserved.active') return;
-      this.#grants.delete(id);
-      this.#granted(turn, grant, slot);
-    });
-    this.#shard.turn((turn) => {
-      const slot = this.#slots.get(turn, id);
-      if (slot === undefined || slot.epoch !== epoch || slot.state !== 'reserved.activating') return;
+      // It may be noted already: a new owner hears it in a beat while it tells the worker again for who asked again.
+      const isNoted = slot.state === 'reserved.active';
+      if (yes.kind === 'activated' && grant !== undefined && (isNoted || slot.state === 'reserved.activating')) {
+        this.#grants.delete(id);
+        this.#granted(turn, grant, slot);
+      }
+      if (slot.state !== 'reserved.activating') return;
       if (yes.kind === 'activated') return void this.#slots.change(turn, id, { type: 'worker.activated' });
-      const grant = this.#grants.get(id);
       this.#grants.delete(id);
       this.#slots.change(turn, id, { type: 'activation.failed', detail: yes.detail });
       if (grant === undefined) return;
@@ -221,7 +220,13 @@ export class ReserveDesk {
     if (grant !== undefined) return this.#touch(grant.request, command);
     // Granted by an owner that was lost in the middle: this try carries the activation again, and completes it.
     const request: Request = { key, body, sinceMs: turn.nowMs - body.waitedMs, arrivedMs: turn.nowMs, commands: [command], candidates: 1 };
-    this.#grants.set(slot.id, { request, source: slot.reservation?.source ?? 'warm', waitedMs: body.waitedMs, token: undefined });
+    this.#grants.set(slot.id, {
+      request,
+      source: slot.reservation?.source ?? 'warm',
+      waitedMs: body.waitedMs,
+      token: undefined,
+      commit: undefined,
+    });
     turn.afterCommit(() => this.#activate(slot.id));
   }
 
@@ -260,7 +265,11 @@ export class ReserveDesk {
     const ttlMs = request.body.ttlMs ?? this.#policy.spec().leaseTtlMs;
     const waitedMs = source === 'waited' ? Math.max(0, Math.round(turn.nowMs - request.sinceMs)) : 0;
     request.candidates += 1;
-    this.#grants.set(id, { request, source, waitedMs, token: undefined });
+    const grant: Grant = { request, source, waitedMs, token: undefined, commit: undefined };
+    this.#grants.set(id, grant);
+    turn.afterCommit((commit) => {
+      grant.commit = commit;
+    });
     this.#refusals.granted(org, request.key);
     const slot = this.#slots.change(turn, id, { type: 'slot.reserved', org, requestId, ttlMs, source });
     if (slot === undefined) throw new Error(`slot ${id} was a candidate and could not be reserved`);
@@ -368,10 +377,14 @@ export class ReserveDesk {
     for (const command of request.commands) turn.answer(command, answer);
   }
 
-  #granted(turn: Turn, { request, source, waitedMs, token }: Grant, slot: Slot): void {
+  /** The answer hangs on the commit that made the grant, not on the one that notes that it is active. */
+  #granted(turn: Turn, { request, source, waitedMs, token, commit }: Grant, slot: Slot): void {
     const answer = this.#yes(slot, source, waitedMs, token);
     this.#meters.reserved(slot.pool, 'granted', source, (turn.nowMs - request.arrivedMs) / 1_000);
-    for (const command of request.commands) turn.answer(command, answer);
+    for (const command of request.commands) {
+      if (commit === undefined) turn.answer(command, answer);
+      else turn.answerSince(command, answer, commit);
+    }
   }
 
   #yes(slot: Slot, source: Source, waitedMs: number, token = this.#policy.token(slot)): ReserveAnswer {
