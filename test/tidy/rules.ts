@@ -82,8 +82,8 @@ export const checkPlaces: Rule = (files) =>
 function checkRegistry(file: SourceFile): readonly Violation[] {
   return find(
     file,
-    /"resolved": "(?!https:\/\/registry\.npmjs\.org\/)(?!(packages|services)\/)[^"]*"/g,
-    (match) => `${match} is not at registry.npmjs.org`,
+    /"resolved": "(?!(packages|services)\/)[^"]*"/g,
+    (match) => `${match} names a registry, which is the user's`,
     'everywhere',
   );
 }
