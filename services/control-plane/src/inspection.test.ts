@@ -1,0 +1,57 @@
+import { ManualClock, MemoryBus, MemoryMetrics, MemoryNetwork } from '@muster/ports';
+import { decode } from '@muster/protocol';
+import { expect, test } from 'vitest';
+import { Inspection } from './inspection.ts';
+
+function start() {
+  const clock = new ManualClock();
+  const network = new MemoryNetwork({ clock });
+  const values: [string, unknown][] = [];
+  const metrics = new MemoryMetrics();
+  const inspection = new Inspection({
+    bus: new MemoryBus({ network, name: 'replica' }),
+    values: {
+      put: async (key, data) => void values.push([key, decode(data)]),
+      delete: async (key) => void values.push([key, null]),
+    },
+    clock,
+    metrics,
+  });
+  const heard: [string, unknown][] = [];
+  new MemoryBus({ network, name: 'reader' }).subscribe('muster.v1.events.>', ({ subject, data }) => heard.push([subject, decode(data)]));
+  const inspect = (id: string, state: string, value: unknown = { state }): void =>
+    inspection.inspect({
+      shard: 'demo',
+      kind: 'slot',
+      id,
+      state,
+      record: value === null ? undefined : { kind: 'slot', id, value, version: 1, changedAtMs: 0, stateSinceMs: 0 },
+    });
+  return { clock, values, metrics, inspection, heard, inspect };
+}
+
+test('every committed transition is shown on its subject, and the latest record of a slot by its key', async () => {
+  const { clock, values, heard, inspect } = start();
+  inspect('demo-1', 'warm');
+  inspect('demo-1', 'reserved.active');
+  inspect('demo-2', 'reaped', null);
+  await clock.run(1_100);
+  expect(heard.map(([subject]) => subject)).toEqual([
+    'muster.v1.events.slot.demo-1.warm',
+    'muster.v1.events.slot.demo-1.reserved.active',
+    'muster.v1.events.slot.demo-2.reaped',
+  ]);
+  expect(values).toEqual([
+    ['demo-1', { state: 'reserved.active' }],
+    ['demo-2', null],
+  ]);
+});
+
+test('under load events are shed first, and counted; the latest record still comes', async () => {
+  const { clock, values, metrics, heard, inspect } = start();
+  for (let n = 0; n < 5_000; n += 1) inspect('demo-1', 'warm', { n });
+  await clock.run(2_000);
+  expect(heard.length).toBeLessThan(500);
+  expect(metrics.value('muster_inspection_shed_total', { what: 'event' })).toBe(5_000 - heard.length);
+  expect(values).toEqual([['demo-1', { n: 4_999 }]]);
+});
