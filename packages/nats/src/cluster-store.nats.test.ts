@@ -1,8 +1,14 @@
+import { MemoryLogger, SystemClock, SystemRandom } from '@muster/ports';
 import { encode } from '@muster/protocol';
-import { appendValue, natsServerBinaries, startNatsWorld } from '@muster/testkit';
+import { appendValue, eventually, natsServerBinaries, startNatsCluster, startNatsWorld } from '@muster/testkit';
 import { connect } from '@nats-io/transport-node';
 import { describe, expect, test } from 'vitest';
+import { connectNats } from './connect-nats.ts';
 import { isAtLeast } from './server-version.ts';
+
+/** Those whose clusters can fence, and those whose cannot. */
+const fit = natsServerBinaries().filter(({ version }) => isAtLeast(version, '2.11.0'));
+const unfit = natsServerBinaries().filter(({ version }) => !isAtLeast(version, '2.11.0'));
 
 describe.each(natsServerBinaries())('the start-up gate on nats-server $version', ({ path, version }) => {
   test('several processes open one store at once, and again, and it keeps what is in it', async () => {
@@ -80,5 +86,53 @@ describe.each(natsServerBinaries())('the start-up gate on nats-server $version',
       code: 'bad-request',
       field: 'nats.servers',
     });
+  });
+});
+
+describe.each(fit)('the start-up gate on a cluster of nats-server $version', ({ path }) => {
+  test('in a cluster the journals outlive the loss of any server, and one copy is warned of', async () => {
+    await using servers = await startNatsCluster({ binary: path, size: 3 });
+    const logger = new MemoryLogger();
+    const tools = { clock: new SystemClock(), random: new SystemRandom(), logger };
+    const nats = await connectNats({ servers: servers.url.split(','), name: 'one', ...tools });
+    // Fewer servers than copies is a matter of waiting for the rest, which here never comes.
+    const short = nats.openClusterStore({ cluster: 'demo', replicas: 5, patienceMs: 3_000 });
+    await expect(short).rejects.toMatchObject({ code: 'journal-unavailable', message: expect.stringContaining('10005') });
+    const { journal } = await nats.openClusterStore({ cluster: 'demo', replicas: 3 });
+    const seq = await appendValue(journal, 'a', 1, 0);
+    await expect(nats.openClusterStore({ cluster: 'demo' })).rejects.toMatchObject({
+      code: 'unsafe-server',
+      message: 'stream MUSTER_demo has num_replicas 3, wanted is 1: nats.replicas says how many copies there are',
+    });
+
+    const operator = await connect({ servers: servers.url.split(',') });
+    const info = await operator.request('$JS.API.STREAM.INFO.MUSTER_demo');
+    await servers.server(info.json<{ cluster: { leader: string } }>().cluster.leader).kill();
+    await eventually(async () => expect((await journal.last('a'))?.seq).toBe(seq), { timeoutMs: 30_000 });
+    await eventually(async () => expect(await appendValue(journal, 'a', 2, seq)).toBe(seq + 1), { timeoutMs: 30_000 });
+    await operator.request('$JS.API.STREAM.DELETE.MUSTER_demo', undefined, { timeout: 10_000 });
+    await operator.close();
+
+    const isWarned = () => logger.lines.some(({ message }) => message.includes('nats.replicas'));
+    expect(isWarned()).toBe(false);
+    const single = await nats.openClusterStore({ cluster: 'demo' });
+    single.close();
+    expect(isWarned()).toBe(true);
+    await nats.close();
+  });
+});
+
+describe.each(unfit)('the start-up gate on a cluster of nats-server $version', ({ path, version }) => {
+  test('a cluster is refused, whatever the copies', async () => {
+    await using servers = await startNatsCluster({ binary: path });
+    const tools = { clock: new SystemClock(), random: new SystemRandom(), logger: new MemoryLogger() };
+    const nats = await connectNats({ servers: servers.url.split(','), name: 'one', ...tools });
+    for (const replicas of [1, 3]) {
+      await expect(nats.openClusterStore({ cluster: 'demo', replicas })).rejects.toMatchObject({
+        code: 'unsafe-server',
+        message: `nats-server ${version} is part of a cluster (test), and lets more than one conditional write win on a stream of several copies: 2.11.0 is the least for a cluster, or one server of 2.9.10 that is alone`,
+      });
+    }
+    await nats.close();
   });
 });

@@ -12,7 +12,7 @@ import { bucketSettings, differences, journalSettings, type StreamSettings } fro
 export interface ClusterStoreOptions {
   /** One subject token. */
   readonly cluster: string;
-  /** Copies of the stream; more than one needs nats-server 2.11. Default 1. */
+  /** Copies of the stream; more than one needs as many servers, of 2.11 or later. Default 1. */
   readonly replicas?: number;
   /** How long to wait for JetStream to have a leader. Default 30 s. */
   readonly patienceMs?: number;
@@ -36,8 +36,8 @@ interface StreamInfo {
 
 /** Compare-and-set works from here on, on one replica; older ones were not tried. */
 const VERSION_MIN = '2.9.10';
-/** Below it, more than one conditional write to a replicated stream wins (FACTS: 261 of 300 races). */
-const REPLICATED_VERSION_MIN = '2.11.0';
+/** Below it, more than one conditional write to a replicated stream wins (2.9.10: in 261 of 300 races). */
+const CLUSTER_VERSION_MIN = '2.11.0';
 const STREAM_PREFIX = stores.stream('');
 /** The copies of a stream agree on their first leader before it is there. */
 const CREATE_TIMEOUT_MS = 10_000;
@@ -49,8 +49,8 @@ export async function openClusterStore(link: NatsLink, options: ClusterStoreOpti
   const giveUpAtMs = link.clock.monotonicMs() + (options.patienceMs ?? PATIENCE_MS);
   const patiently = <T>(act: () => Promise<T>): Promise<T> => untilAvailable(link, giveUpAtMs, act);
 
-  const version = link.connection.info?.version ?? '';
-  assertVersion(version, replicas);
+  const { version = '', cluster: serverCluster } = link.connection.info ?? {};
+  assertVersion({ version, serverCluster, replicas });
   const account = await patiently(() => askJetStream<{ readonly api?: { readonly level?: number } }>(link, 'INFO'));
 
   const wanted = journalSettings(stores.stream(cluster), [subjects.journals(cluster), subjects.parts(cluster)], replicas);
@@ -71,6 +71,12 @@ export async function openClusterStore(link: NatsLink, options: ClusterStoreOpti
 
   const apiLevel = account.api?.level ?? 0;
   link.logger.info({ version, apiLevel, stream: wanted.name, replicas }, 'the cluster store is open');
+  if (replicas === 1 && serverCluster !== undefined) {
+    link.logger.warn(
+      { stream: wanted.name, serverCluster },
+      'the servers are a cluster, and the journals have one copy: nothing is decided while the one that holds it is down (nats.replicas)',
+    );
+  }
   if (replicas === 1) {
     link.logger.info(
       { stream: wanted.name },
@@ -81,15 +87,30 @@ export async function openClusterStore(link: NatsLink, options: ClusterStoreOpti
   return { journal, latestValues, server: { version, apiLevel }, close: () => latestValues.close() };
 }
 
-function assertVersion(version: string, replicas: number): void {
+interface Server {
+  readonly version: string;
+  /** The servers' own cluster; undefined for one that is alone. */
+  readonly serverCluster: string | undefined;
+  readonly replicas: number;
+}
+
+/** In a cluster also one copy is refused: one command of an operator makes three of it, and no replica would notice. */
+function assertVersion({ version, serverCluster, replicas }: Server): void {
   if (!isAtLeast(version, VERSION_MIN)) {
     throw new MusterError('unsafe-server', `nats-server ${version} is too old: ${VERSION_MIN} is the least`);
   }
-  if (replicas > 1 && !isAtLeast(version, REPLICATED_VERSION_MIN)) {
+  if (isAtLeast(version, CLUSTER_VERSION_MIN)) return;
+  const why = `lets more than one conditional write win on a stream of several copies: ${CLUSTER_VERSION_MIN} is the least`;
+  if (serverCluster !== undefined) {
     throw new MusterError(
       'unsafe-server',
-      `nats-server ${version} lets more than one conditional write win on a stream of ${replicas} replicas: ${REPLICATED_VERSION_MIN} is the least, or one replica`,
+      `nats-server ${version} is part of a cluster (${serverCluster}), and ${why} for a cluster, or one server of ${VERSION_MIN} that is alone`,
     );
+  }
+  if (replicas > 1) {
+    throw new MusterError('unsafe-server', `nats-server ${version} ${why} for ${replicas} copies (nats.replicas)`, {
+      field: 'nats.replicas',
+    });
   }
 }
 
@@ -123,10 +144,20 @@ function assertSettings(wanted: StreamSettings, found: Readonly<Record<string, u
   const [first, ...rest] = differences(wanted, found);
   if (first === undefined) return;
   const others = rest.length === 0 ? '' : ` (and ${rest.map(({ setting }) => setting).join(', ')})`;
+  const option = first.setting === 'num_replicas' ? ': nats.replicas says how many copies there are' : '';
   throw new MusterError(
     'unsafe-server',
-    `stream ${wanted.name} has ${first.setting} ${JSON.stringify(first.found)}, wanted is ${JSON.stringify(first.wanted)}${others}`,
+    `stream ${wanted.name} has ${first.setting} ${JSON.stringify(first.found)}, wanted is ${JSON.stringify(first.wanted)}${others}${option}`,
     { field: first.setting },
+  );
+}
+
+/** True where it may be otherwise in a moment: no leader yet, or not all servers are up. */
+function isPassing(error: unknown): boolean {
+  return (
+    isRefusal(error, JETSTREAM_ERRORS.notAvailable) ||
+    isRefusal(error, JETSTREAM_ERRORS.noSuitablePeers) ||
+    isMusterError(error, 'journal-unavailable')
   );
 }
 
@@ -134,15 +165,14 @@ function isRefusal(error: unknown, errCode: number): boolean {
   return error instanceof JetStreamRefusal && error.errCode === errCode;
 }
 
-/** Tries again while JetStream has no leader; a refusal that time does not change is thrown at once. */
+/** Tries again while JetStream has no leader, or too few servers; a refusal that time does not change is thrown at once. */
 async function untilAvailable<T>(link: NatsLink, giveUpAtMs: number, act: () => Promise<T>): Promise<T> {
   for (;;) {
     try {
       return await act();
     } catch (error) {
-      const isPassing = isRefusal(error, JETSTREAM_ERRORS.notAvailable) || isMusterError(error, 'journal-unavailable');
-      if (error instanceof MusterError && !isPassing) throw error;
-      if (!isPassing && error instanceof JetStreamRefusal) {
+      if (error instanceof MusterError && !isPassing(error)) throw error;
+      if (!isPassing(error) && error instanceof JetStreamRefusal) {
         throw new MusterError('unsafe-server', `JetStream refuses: ${error.message}`, { cause: error });
       }
       if (link.clock.monotonicMs() >= giveUpAtMs) throw toUnavailable(error);

@@ -10,6 +10,8 @@ const NOTHING = new Uint8Array(0);
 
 /** The server's `err_code`s that mean something to us. */
 export const JETSTREAM_ERRORS = {
+  /** Fewer servers are there than copies are wanted. */
+  noSuitablePeers: 10005,
   /** JetStream is starting, or has no leader. */
   notAvailable: 10008,
   consumerNotFound: 10014,

@@ -5,6 +5,7 @@ export { isStopped } from './is-stopped.ts';
 export { appendValue, describeJournalContract, type Followed, followAll, type JournalWorld } from './journal-contract.ts';
 export { describeLatestValuesContract, type LatestValuesWorld } from './latest-values-contract.ts';
 export { describeMessageBusContract, type MessageBusWorld } from './message-bus-contract.ts';
+export { type NatsClusterOptions, startNatsCluster, type TestNatsCluster } from './nats-cluster.ts';
 export { type NatsServerOptions, startNatsServer, type TestNatsServer } from './nats-server.ts';
 export { type NatsServerBinary, natsServerBinaries } from './nats-server-binaries.ts';
 export { type NatsProcess, NatsWorld, startNatsWorld } from './nats-world.ts';

@@ -60,6 +60,14 @@ test('what is left out has its default, and those are what the pinned configurat
   expect(short.natsServers).toBeUndefined();
 });
 
+test('the journals have one copy, or as many as are asked for, also where the addresses come from elsewhere', () => {
+  const file = 'cluster: {name: demo}\npools: {}\n';
+  expect(parseClusterConfig(file).natsReplicas).toBe(1);
+  expect(parseClusterConfig(FULL).natsReplicas).toBe(1);
+  expect(parseClusterConfig(`${file}nats: {replicas: 3}`)).toMatchObject({ natsReplicas: 3, natsServers: undefined });
+  expect(problemOf(`${file}nats: {replicas: 2}`).message).toBe('nats.replicas: must be 1, 3 or 5, not 2');
+});
+
 test('every problem is named with its path, unknown keys too', () => {
   const error = problemOf(
     FULL.replace('floor: 5', 'floor: -1')

@@ -10,6 +10,8 @@ export interface ParsedConfig {
   readonly cluster: { readonly name: string };
   /** Undefined: `muster up` runs a server. */
   readonly natsServers: readonly string[] | undefined;
+  /** Copies of the journals. */
+  readonly natsReplicas: number;
   /** Undefined: 75 % of the machine's or the container's. */
   readonly hostMemoryBudgetBytes: number | undefined;
   readonly config: ClusterConfig;
@@ -112,7 +114,8 @@ function compile(file: ClusterFile): ParsedConfig {
   }
   return {
     cluster: file.cluster,
-    natsServers: file.nats?.servers,
+    natsServers: file.nats.servers,
+    natsReplicas: file.nats.replicas,
     hostMemoryBudgetBytes: file.host.memoryBudget,
     config: { pools, orgs: file.orgs },
     warnings,

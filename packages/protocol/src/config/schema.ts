@@ -103,9 +103,11 @@ export const clusterFileSchema = z.strictObject({
       servers: z
         .array(z.string().regex(/^(nats|tls|ws|wss):\/\//, 'must be an address like nats://127.0.0.1:4222'))
         .min(1)
-        .max(20),
+        .max(20)
+        .optional(),
+      replicas: z.literal([1, 3, 5]).default(1),
     })
-    .optional(),
+    .prefault({}),
   host: z.strictObject({ memoryBudget: size('1MiB').optional() }).prefault({}),
   pools: z.record(poolSchema, poolConfigSchema).refine((pools) => Object.keys(pools).length <= 200, 'may be at most 200'),
   orgs: z
