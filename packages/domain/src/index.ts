@@ -1,7 +1,7 @@
 export * from './budgets.ts';
 export * from './fair-queue.ts';
 export * from './own.ts';
-export type * from './pool-spec.ts';
+export * from './pool-spec.ts';
 export * from './scaling/share.ts';
 export * from './scaling/sizing.ts';
 export * from './shard-for-org.ts';

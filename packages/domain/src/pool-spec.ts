@@ -4,12 +4,30 @@ export interface WorkerTemplate {
   readonly command?: readonly string[];
   readonly env: Readonly<Record<string, string>>;
   readonly memoryBytes: number;
-  /** `kubernetes`: any valid pod spec. */
-  readonly podTemplate?: unknown;
+  /** `kubernetes`: what a pod is made from. */
+  readonly podTemplate?: PodTemplate;
+}
+
+/** Any valid pod, less what Muster sets itself (DESIGN 9). */
+export interface PodTemplate {
+  readonly metadata?: Readonly<Record<string, unknown>>;
+  readonly spec: Readonly<Record<string, unknown>>;
+}
+
+/** How a worker that knows nothing of Muster is talked to: over HTTP, at its address. */
+export interface ProbeSpec {
+  readonly scheme: 'http' | 'https';
+  readonly port: number;
+  /** Paths that are posted to; absent: it is not told. Without `reset` it never serves a second org. */
+  readonly activate?: string;
+  readonly release?: string;
+  readonly reset?: string;
 }
 
 export type RecyclePolicy = 'single-use' | 'same-org' | 'shared';
 export type DriverName = 'process' | 'kubernetes' | 'simulated';
+/** How a worker becomes warm: by its own hello, or because what runs it says that it is ready. */
+export type WorkerContract = 'hello' | 'probe';
 
 /** One pool of the configuration, compiled: durations in ms, sizes in bytes, defaults filled in. */
 export interface PoolSpec {
@@ -36,6 +54,13 @@ export interface PoolSpec {
   readonly surge: number;
   readonly spawnMs: number;
   readonly activationMs: number;
+  /** Absent: the worker says hello. */
+  readonly probe?: ProbeSpec;
+}
+
+/** The contract of a pool's workers. */
+export function contractOf(spec: Pick<PoolSpec, 'probe'>): WorkerContract {
+  return spec.probe === undefined ? 'hello' : 'probe';
 }
 
 /** One org of the configuration; an org that is not named has no cap and weight 1. */

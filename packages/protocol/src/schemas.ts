@@ -275,7 +275,7 @@ const workerStatusSchema = z.object({
     startTime: z.string().optional(),
     podUid: z.string().optional(),
   }),
-  state: z.enum(['starting', 'running', 'exited', 'unschedulable']),
+  state: z.enum(['starting', 'running', 'exited', 'unschedulable', 'unreachable']),
   reason: z.string().optional(),
   ageMs: z.number(),
 });

@@ -88,7 +88,7 @@ test('a problem says what is wanted, its limit, and what was given', () => {
   expect(error.message.split('; ')).toEqual(
     expect.arrayContaining([
       'pools.A: as a name must be lower case letters, digits and single dashes, starting with a letter',
-      'pools.a.driver: must be process or simulated, not "docker"',
+      'pools.a.driver: must be process, kubernetes or simulated, not "docker"',
       'pools.a.floor: must be a whole number, not 1.5',
       'pools.a.parkedTtl: must be a duration, 0 to 1d, not 99d',
       'pools.a.worker.memory: must be a size, 1MiB or more, not 1B',

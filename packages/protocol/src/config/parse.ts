@@ -1,7 +1,8 @@
 import { createHash } from 'node:crypto';
-import { type ClusterConfig, ownOf, type PoolSpec, type WorkerTemplate } from '@muster/domain';
+import { type ClusterConfig, contractOf, ownOf, type PoolSpec, type ProbeSpec, type WorkerTemplate } from '@muster/domain';
 import { LineCounter, parseDocument, visit } from 'yaml';
 import { MusterError } from '../errors.ts';
+import { podTemplateOf } from './pod-template.ts';
 import { type ConfigRemark, remarksOf, wordsOf } from './problem.ts';
 import { type ClusterFile, clusterFileSchema } from './schema.ts';
 
@@ -14,9 +15,18 @@ export interface ParsedConfig {
   readonly natsReplicas: number;
   /** Undefined: 75 % of the machine's or the container's. */
   readonly hostMemoryBudgetBytes: number | undefined;
+  /** Where pods are; what is left out is the pod's own, or the current context's. */
+  readonly kubernetes: KubernetesFile;
   readonly config: ClusterConfig;
   /** What is allowed and probably not meant. */
   readonly warnings: readonly string[];
+}
+
+/** The section `kubernetes`. */
+export interface KubernetesFile {
+  readonly namespace?: string;
+  readonly context?: string;
+  readonly kubeconfig?: string;
 }
 
 /** The largest configuration, characters. */
@@ -85,7 +95,13 @@ function compile(file: ClusterFile): ParsedConfig {
   const pools: Record<string, PoolSpec> = {};
   for (const [name, pool] of Object.entries(file.pools)) {
     const { command, env, memory } = pool.worker;
-    const template: WorkerTemplate = { ...(command === undefined ? {} : { command }), env, memoryBytes: memory };
+    const pod = pool.podTemplate === undefined ? undefined : podTemplateOf(pool.podTemplate);
+    const template: WorkerTemplate = {
+      ...(command === undefined ? {} : { command }),
+      env,
+      memoryBytes: memory,
+      ...(pod === undefined ? {} : { podTemplate: pod.template }),
+    };
     if (pool.activation >= pool.leaseTtl) {
       warnings.push(`pools.${name}.activation: ${pool.activation} ms, but a lease of ${pool.leaseTtl} ms runs out before`);
     }
@@ -110,6 +126,7 @@ function compile(file: ClusterFile): ParsedConfig {
       surge: pool.surge,
       spawnMs: pool.spawn,
       activationMs: pool.activation,
+      ...(pool.contract === 'hello' ? {} : { probe: probeOf(pool.probe, pod?.workerPort) }),
     };
   }
   return {
@@ -117,8 +134,21 @@ function compile(file: ClusterFile): ParsedConfig {
     natsServers: file.nats.servers,
     natsReplicas: file.nats.replicas,
     hostMemoryBudgetBytes: file.host.memoryBudget,
+    kubernetes: withoutUndefined(file.kubernetes),
     config: { pools, orgs: file.orgs },
     warnings,
+  };
+}
+
+/** `port` is there: the schema wants it where the template names none. */
+function probeOf(probe: ClusterFile['pools'][string]['probe'], templatePort = 0): ProbeSpec {
+  const { scheme = 'http', port = templatePort, ...paths } = probe ?? {};
+  return { scheme, port, ...withoutUndefined(paths) };
+}
+
+function withoutUndefined<T extends object>(value: T): { [K in keyof T]?: Exclude<T[K], undefined> } {
+  return Object.fromEntries(Object.entries(value).filter(([, inner]) => inner !== undefined)) as {
+    [K in keyof T]?: Exclude<T[K], undefined>;
   };
 }
 
@@ -145,9 +175,10 @@ export function problemsOfChange(before: ClusterConfig, next: ClusterConfig): re
   return Object.values(next.pools).flatMap((pool): ConfigRemark[] => {
     const old = ownOf(before.pools, pool.name);
     if (old === undefined) return [];
-    const fixed = ['shards', 'driver'] as const;
-    return fixed
-      .filter((key) => old[key] !== pool[key])
-      .map((key) => ({ path: `pools.${pool.name}.${key}`, message: `cannot change while the pool exists: it is ${old[key]}` }));
+    const fixed = { shards: old.shards, driver: old.driver, contract: contractOf(old) };
+    const wanted = { shards: pool.shards, driver: pool.driver, contract: contractOf(pool) };
+    return (['shards', 'driver', 'contract'] as const)
+      .filter((key) => fixed[key] !== wanted[key])
+      .map((key) => ({ path: `pools.${pool.name}.${key}`, message: `cannot change while the pool exists: it is ${fixed[key]}` }));
   });
 }

@@ -2,6 +2,7 @@
 import { parseDuration, parseSize } from '@muster/domain';
 import { z } from 'zod';
 import { orgSchema, poolSchema } from '../schemas.ts';
+import { podTemplateOf, problemsOfPodTemplate, RESERVED_ENV } from './pod-template.ts';
 
 /** A duration, in ms afterwards. Limits are written as people read them; 0 needs no unit. */
 function duration(defaultText: string, min: string, max: string) {
@@ -43,8 +44,6 @@ const text = (max: number) =>
     .max(max)
     .regex(/^[^\0]*$/, 'may not have a NUL');
 
-/** What the host agent sets for each worker (DESIGN 8). */
-const RESERVED_ENV: readonly string[] = ['MUSTER_NATS_URL', 'MUSTER_CLUSTER', 'MUSTER_SLOT', 'MUSTER_SHARD', 'MUSTER_TOKEN'];
 /** A template is part of every command to start a worker, and of the configuration's record. */
 const TEMPLATE_BYTES_MAX = 16 * 1024;
 
@@ -64,6 +63,32 @@ const workerSchema = z
   })
   .refine((worker) => JSON.stringify(worker).length <= TEMPLATE_BYTES_MAX, `may have at most ${TEMPLATE_BYTES_MAX} bytes as JSON`);
 
+/** Kubernetes takes far larger ones; this one is part of the configuration's record. */
+const POD_TEMPLATE_BYTES_MAX = 32 * 1024;
+
+const podTemplateSchema = z
+  .record(z.string(), z.unknown())
+  .refine(
+    (template) => JSON.stringify(template).length <= POD_TEMPLATE_BYTES_MAX,
+    `may have at most ${POD_TEMPLATE_BYTES_MAX} bytes as JSON`,
+  )
+  .superRefine((template, context) => {
+    for (const { path, message } of problemsOfPodTemplate(template)) context.addIssue({ code: 'custom', path: [...path], message });
+  });
+
+const pathSchema = z
+  .string()
+  .max(512)
+  .regex(/^\/[^\s?#]*$/, 'must be a path like /activate');
+/** Workers that know nothing of Muster: where they listen, and what is posted to them. */
+const probeSchema = z.strictObject({
+  scheme: z.enum(['http', 'https']).default('http'),
+  port: z.number().int().min(1).max(65_535).optional(),
+  activate: pathSchema.optional(),
+  release: pathSchema.optional(),
+  reset: pathSchema.optional(),
+});
+
 function isObject(value: unknown): value is Record<string, unknown> {
   return typeof value === 'object' && value !== null;
 }
@@ -71,8 +96,11 @@ function isObject(value: unknown): value is Record<string, unknown> {
 /** One pool as it is written. */
 export const poolConfigSchema = z
   .strictObject({
-    driver: z.enum(['process', 'simulated']),
+    driver: z.enum(['process', 'kubernetes', 'simulated']),
     worker: workerSchema.prefault({}),
+    podTemplate: podTemplateSchema.optional(),
+    contract: z.enum(['hello', 'probe']).default('hello'),
+    probe: probeSchema.optional(),
     floor: count(100_000).default(0),
     max: count(1_000_000).default(0),
     shards: z.number().int().min(1).max(64).default(1),
@@ -93,6 +121,21 @@ export const poolConfigSchema = z
     message: 'is needed by the process driver',
     // Also where the pool has other problems: all of them are named at once.
     when: ({ value }) => isObject(value) && isObject(value.worker),
+  })
+  .superRefine((pool, context) => {
+    const problem = (path: readonly (string | number)[], message: string) => context.addIssue({ code: 'custom', path: [...path], message });
+    const isPod = pool.driver === 'kubernetes';
+    if (isPod && pool.podTemplate === undefined) problem(['podTemplate'], 'is needed by the kubernetes driver');
+    if (!isPod && pool.podTemplate !== undefined) problem(['podTemplate'], `is of no use to the ${pool.driver} driver`);
+    if (isPod && pool.worker.command !== undefined) problem(['worker', 'command'], "is the container's, in podTemplate");
+    if (!isPod && pool.contract === 'probe') problem(['contract'], `the ${pool.driver} driver knows hello only`);
+    if (pool.contract !== 'probe' && pool.probe !== undefined) problem(['probe'], 'is of no use without contract: probe');
+    if (pool.podTemplate === undefined || !isPod) return;
+    const template = podTemplateOf(pool.podTemplate);
+    for (const name of template.workerEnv)
+      if (name in pool.worker.env) problem(['worker', 'env', name], 'is in podTemplate too: one of them would be dropped');
+    if (pool.contract === 'probe' && (pool.probe?.port ?? template.workerPort) === undefined)
+      problem(['probe', 'port'], 'is needed: the container of the worker names no port');
   });
 
 /** The whole file as it is written. */
@@ -109,6 +152,17 @@ export const clusterFileSchema = z.strictObject({
     })
     .prefault({}),
   host: z.strictObject({ memoryBudget: size('1MiB').optional() }).prefault({}),
+  kubernetes: z
+    .strictObject({
+      namespace: z
+        .string()
+        .max(63)
+        .regex(/^[a-z0-9]([-a-z0-9]*[a-z0-9])?$/, 'must be lower case letters, digits and -')
+        .optional(),
+      context: text(253).min(1).optional(),
+      kubeconfig: text(4_096).min(1).optional(),
+    })
+    .prefault({}),
   pools: z.record(poolSchema, poolConfigSchema).refine((pools) => Object.keys(pools).length <= 200, 'may be at most 200'),
   orgs: z
     .record(orgSchema, z.strictObject({ max: count(1_000_000).default(0), weight: z.number().min(0.01).max(1_000).default(1) }))
