@@ -32,11 +32,19 @@ export interface WorkerStatus {
   readonly slot: string;
   readonly shard: string;
   readonly handle: WorkerHandle;
-  readonly state: 'starting' | 'running' | 'exited' | 'unschedulable';
-  /** Why it exited or cannot start, in a few words: `exit 1`, `SIGKILL`, `ImagePullBackOff`. */
+  /** `unreachable`: the driver has lost sight of it, which is not the same as gone. */
+  readonly state: 'starting' | 'running' | 'exited' | 'unschedulable' | 'unreachable';
+  /** Why it exited or cannot start, in a few words: `exit 1`, `SIGKILL`, `image-pull: …`. */
   readonly reason?: string;
   /** Since it was started, as the driver counts. */
   readonly ageMs: number;
+  /** Ready by what runs it, for workers that say no hello; and the host that it is reached at. */
+  readonly isReady?: boolean;
+  readonly address?: string;
+  /** Somebody else has asked for its end. */
+  readonly isLeaving?: boolean;
+  /** It has ended, and something of it is left that only `destroy` removes. */
+  readonly hasRemains?: boolean;
 }
 
 /** How many workers of a template fit; unknown, unbounded and 0 are three values. */
