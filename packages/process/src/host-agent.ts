@@ -5,6 +5,8 @@
 //   A1. No command is heard before the launcher knows again what an earlier agent had started.
 //   A2. A page of the list begins after the last slot of the one before, so that no worker that was there all the time is
 //       left out: to be missing in a list means to be gone.
+//   A3. An agent that is leaving starts nothing more, and says that it has left only when none of its workers runs.
+import { BUDGETS } from '@muster/domain';
 import type { BusMessage, Clock, Logger, MessageBus, Random, Subscription, Timer, WorkerStatus } from '@muster/ports';
 import {
   decodeAs,
@@ -48,6 +50,7 @@ export class HostAgent {
   readonly #subscriptions: Subscription[] = [];
   #timer: Timer | undefined;
   #underWay = 0;
+  #isLeaving = false;
   #isStopped = false;
 
   constructor(options: HostAgentOptions) {
@@ -67,6 +70,23 @@ export class HostAgent {
     );
     this.#beatAndGoOn();
     logger.info({ host, memoryBudgetBytes: memoryBudget.bytes, why: memoryBudget.why, running: launcher.running }, 'host agent is ready');
+  }
+
+  /**
+   * Leaves for good, or until it is started again: starts nothing more, drains every worker, and tells the owners that none
+   * is left, so that they do not wait for this host. What does not end is said in the log, and still counts.
+   */
+  async leave(graceMs: number = BUDGETS.stopGraceMs): Promise<void> {
+    const { launcher, logger } = this.#options;
+    this.#isLeaving = true;
+    this.#beat();
+    const workers = launcher.list().filter(({ state }) => state !== 'exited');
+    logger.info({ workers: workers.length, graceMs }, 'the host leaves: its workers are drained');
+    const outcomes = await Promise.allSettled(workers.map(({ slot, handle }) => launcher.destroy(slot, handle, graceMs)));
+    for (const outcome of outcomes) {
+      if (outcome.status === 'rejected') logger.error({ error: String(outcome.reason) }, 'a worker did not end');
+    }
+    this.#beat();
   }
 
   /** Listens and beats no more. The workers run on (simulated ones end). */
@@ -96,6 +116,7 @@ export class HostAgent {
       memoryBudgetWhy: memoryBudget.why,
       workers: launcher.running,
       load: this.#options.load(),
+      ...(this.#isLeaving ? { isLeaving: true } : {}),
     };
     bus.publish(subjects.hostBeat(host), encode(beat));
   }
@@ -146,6 +167,7 @@ export class HostAgent {
   async #create(command: Extract<HostCommand, { type: 'create' }>): Promise<HostAnswer> {
     const { commands, launcher, logger } = this.#options;
     const { slot, shard, pool, env, token } = command;
+    if (this.#isLeaving) return { ok: false, reason: 'the host is leaving', retryable: false }; // A3
     const refusal = await commands?.refusalOf(pool, command.command, env);
     if (refusal !== undefined) {
       logger.warn({ slot, pool, refusal }, 'a worker was refused');

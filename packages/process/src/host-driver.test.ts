@@ -218,6 +218,45 @@ describe('forget', () => {
   });
 });
 
+describe('a host that leaves', () => {
+  it('gets nothing more, and counts no more when its last worker has ended (H2, A3)', async () => {
+    const { clock, driver, addHost, workers } = world();
+    await addHost('h1', 1024);
+    const { agent } = await addHost('h2', 2048);
+    await clock.resolve(driver.create(spec('noop-a1', 'h2')));
+    const told: WorkerStatus[] = [];
+    driver.watch((status) => told.push(status));
+    await clock.resolve(agent.leave(7_000));
+    expect(workers.get('noop-a1')?.grace).toBe(7_000);
+    await clock.run(1);
+    expect(told).toMatchObject([{ slot: 'noop-a1', state: 'exited' }]);
+    expect(driver.capacity(TEMPLATE)).toMatchObject({ kind: 'bounded', max: 4 });
+    expect(driver.place(TEMPLATE, new Map())?.host).toBe('h1');
+    expect(await clock.resolve(driver.create(spec('noop-a2', 'h2')))).toEqual({ kind: 'exited', reason: 'host h2 was forgotten' });
+    expect(await clock.resolve(driver.list())).toEqual({ workers: [], silentHosts: [], hosts: ['h2', 'h1'] });
+  });
+
+  it('is still there, and is given nothing, while a worker of it runs', async () => {
+    const { clock, driver, addHost, workers } = world();
+    await addHost('h1', 512);
+    const { agent, launcher } = await addHost('h2', 4096);
+    await clock.resolve(driver.create(spec('noop-a1', 'h2')));
+    const { promise: mayEnd, resolve: end } = Promise.withResolvers<void>();
+    launcher.destroy = () => mayEnd;
+    const leaving = agent.leave();
+    await clock.run(1_500);
+    expect(driver.place(TEMPLATE, new Map())?.host).toBe('h1');
+    expect(driver.capacity(TEMPLATE)).toMatchObject({ max: 2 });
+    expect((await clock.resolve(driver.list())).workers).toMatchObject([{ slot: 'noop-a1', state: 'running' }]);
+    expect(await clock.resolve(driver.create(spec('noop-a2', 'h2')))).toMatchObject({ kind: 'failed', reason: 'the host is leaving' });
+    workers.get('noop-a1')?.end('exit 0');
+    end();
+    await clock.resolve(leaving);
+    await clock.run(1);
+    expect(driver.describe().map(({ host }) => host)).toEqual(['h1']);
+  });
+});
+
 describe('close', () => {
   it('leaves no timer behind', async () => {
     const { clock, driver, addHost } = world();

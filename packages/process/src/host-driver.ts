@@ -3,7 +3,7 @@
 // Owns: which hosts there are, by their beats. Does not own: any worker; what it says of them is what their hosts said.
 // Invariants:
 //   H1. A host that is silent keeps its memory counted, and nothing is said of its workers, until it is forgotten.
-//   H2. A new worker goes to a host that is not silent.
+//   H2. A new worker goes to a host that is neither silent nor leaving.
 //   H3. Whatever did not come back with an answer is `driver-unavailable`: the outcome is unknown, and asking again is safe.
 import { formatSize, type WorkerTemplate } from '@muster/domain';
 import type {
@@ -81,7 +81,7 @@ export class HostDriver implements WorkerDriver {
   }
 
   capacity(template: WorkerTemplate): Capacity {
-    const hosts = this.#roster.all;
+    const hosts = this.#roster.staying;
     if (hosts.length === 0) return { kind: 'unknown', why: `no ${this.name} host has been heard of` };
     const max = hosts.reduce((sum, host) => sum + roomOf(host, template), 0);
     const parts = hosts.slice(0, WHY_HOSTS_MAX).map((host) => {
@@ -225,6 +225,10 @@ export class HostDriver implements WorkerDriver {
       return logger.debug({ error: String(error) }, 'a beat of a host cannot be read');
     }
     if (beat.cluster !== cluster || beat.kind !== kind || message.subject !== subjects.hostBeat(beat.host)) return;
+    if (beat.isLeaving === true && beat.workers === 0) {
+      if (this.#roster.all.some((host) => host.beat.host === beat.host)) logger.info({ host: beat.host }, 'a host has left');
+      return this.#roster.leave(beat.host);
+    }
     const isNew = !this.#roster.all.some((host) => host.beat.host === beat.host && !this.#roster.isSilent(host));
     if (!this.#roster.hear(beat)) return;
     if (isNew) logger.info({ host: beat.host, memoryBudgetBytes: beat.memoryBudgetBytes, why: beat.memoryBudgetWhy }, 'a host is there');

@@ -51,8 +51,14 @@ export class HostRoster {
     return [...this.#hosts.values()];
   }
 
+  /** Where workers may be started. */
   get live(): readonly KnownHost[] {
-    return this.all.filter((host) => !this.isSilent(host));
+    return this.staying.filter((host) => !this.isSilent(host));
+  }
+
+  /** All but those that are being stopped in order. */
+  get staying(): readonly KnownHost[] {
+    return this.all.filter((host) => host.beat.isLeaving !== true);
   }
 
   isForgotten(host: string): boolean {
@@ -66,11 +72,16 @@ export class HostRoster {
   forget(name: string): boolean {
     const host = this.#hosts.get(name);
     if (host !== undefined && !this.isSilent(host)) return false;
+    this.leave(name);
+    return true;
+  }
+
+  /** It said itself that nothing runs there any more. */
+  leave(name: string): void {
     this.#hosts.delete(name);
     const oldest = this.#forgotten.values().next();
     if (this.#forgotten.size >= HOSTS_MAX && oldest.done !== true) this.#forgotten.delete(oldest.value);
     this.#forgotten.add(name);
-    return true;
   }
 
   describe(): readonly HostStatus[] {

@@ -263,6 +263,8 @@ export const hostBeatSchema = z.object({
   memoryBudgetWhy: z.string(),
   workers: z.number().int(),
   load: z.number(),
+  /** It is being stopped in order: nothing more is to be started there. With no workers left it has left. */
+  isLeaving: z.boolean().optional(),
 });
 export type HostBeat = z.infer<typeof hostBeatSchema>;
 

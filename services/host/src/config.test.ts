@@ -1,5 +1,5 @@
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { networkInterfaces, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, describe, expect, it } from 'vitest';
 import { readHostConfig } from './config.ts';
@@ -48,6 +48,18 @@ describe('readHostConfig', () => {
     expect(await config.readCommands()).toEqual(new Map([['duckdb', { command: ['node', 'main.ts'], env: { LOG_LEVEL: 'info' } }]]));
   });
 
+  it('tells workers where to listen and how they are reached, `auto` by an address of the machine', async () => {
+    const env = { ...(await environment()), MUSTER_WORKER_HOST: '0.0.0.0', MUSTER_WORKER_ADVERTISE: 'host-7' };
+    const { baseEnv, onStop } = await readHostConfig(env);
+    expect(baseEnv).toMatchObject({ MUSTER_WORKER_HOST: '0.0.0.0', MUSTER_WORKER_ADVERTISE: 'host-7' });
+    expect(onStop).toBe('run-on');
+    const own = Object.values(networkInterfaces()).flatMap((all = []) => all.flatMap((one) => (one.internal ? [] : [one.address])));
+    const auto = readHostConfig({ ...env, MUSTER_WORKER_ADVERTISE: 'auto', MUSTER_HOST_ON_STOP: 'drain' });
+    if (own.length === 0) return expect(auto).rejects.toMatchObject({ field: 'MUSTER_WORKER_ADVERTISE' });
+    expect(own).toContain((await auto).baseEnv['MUSTER_WORKER_ADVERTISE']);
+    expect((await auto).onStop).toBe('drain');
+  });
+
   it('reads the pools anew each time', async () => {
     const env = await environment();
     const config = await readHostConfig(env);
@@ -61,6 +73,7 @@ describe('readHostConfig', () => {
     ['MUSTER_HOST_STATE', { MUSTER_HOST_STATE: undefined }],
     ['MUSTER_HOST_KIND', { MUSTER_HOST_KIND: 'pod' }],
     ['MUSTER_HOST_ID', { MUSTER_HOST_ID: 'a.b' }],
+    ['MUSTER_HOST_ON_STOP', { MUSTER_HOST_ON_STOP: 'kill' }],
   ])('names %s when it is missing or wrong', async (field, change) => {
     const env = { ...(await environment()), ...change };
     await expect(readHostConfig(env)).rejects.toMatchObject({ code: 'bad-request', field });

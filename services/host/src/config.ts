@@ -1,5 +1,6 @@
 // The environment of a host agent. What the cluster's pools are is in muster.yaml; only it says what may be started here.
 import { readFile } from 'node:fs/promises';
+import { networkInterfaces } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
 import type { PoolCommand } from '@muster/process';
 import { idSchema, MusterError, type ParsedConfig, parseClusterConfig } from '@muster/protocol';
@@ -15,6 +16,10 @@ const environmentSchema = z.object({
   MUSTER_READY_FILE: z.string().min(1).optional(),
   /** Where workers keep their tenants' data. */
   MUSTER_DATA_DIR: z.string().min(1).optional(),
+  /** `drain` where the workers cannot outlive the agent: in a container. */
+  MUSTER_HOST_ON_STOP: z.enum(['run-on', 'drain']).default('run-on'),
+  MUSTER_WORKER_HOST: z.string().min(1).optional(),
+  MUSTER_WORKER_ADVERTISE: z.string().min(1).optional(),
   LOG_LEVEL: z.enum(['trace', 'debug', 'info', 'warn', 'error', 'silent']).default('info'),
 });
 
@@ -30,6 +35,8 @@ export interface HostConfig {
   readonly memoryBudgetBytes: number | undefined;
   /** Written when the agent is ready, as JSON: `{id, pid}`. */
   readonly readyFile: string | undefined;
+  /** What becomes of the workers when the agent is told to end. */
+  readonly onStop: 'run-on' | 'drain';
   readonly logLevel: string;
   /** What every worker gets of this process's environment. */
   readonly baseEnv: Readonly<Record<string, string>>;
@@ -65,13 +72,27 @@ export async function readHostConfig(environment: Readonly<Record<string, string
     workFolder: dirname(resolve(env.MUSTER_CONFIG)),
     memoryBudgetBytes: file.hostMemoryBudgetBytes,
     readyFile: env.MUSTER_READY_FILE,
+    onStop: env.MUSTER_HOST_ON_STOP,
     logLevel: env.LOG_LEVEL,
     baseEnv: {
       ...Object.fromEntries(PASSED_ON.flatMap((name) => (environment[name] === undefined ? [] : [[name, environment[name]]]))),
       MUSTER_DATA_DIR: resolve(env.MUSTER_DATA_DIR ?? join(env.MUSTER_HOST_STATE, 'workers')),
+      ...(env.MUSTER_WORKER_HOST === undefined ? {} : { MUSTER_WORKER_HOST: env.MUSTER_WORKER_HOST }),
+      ...(env.MUSTER_WORKER_ADVERTISE === undefined ? {} : { MUSTER_WORKER_ADVERTISE: advertised(env.MUSTER_WORKER_ADVERTISE) }),
     },
     readCommands: async () => commandsOf(await readFileConfig(env.MUSTER_CONFIG)),
   };
+}
+
+/** `auto`: the first address of this machine that others can reach; a container has one for each network. */
+function advertised(name: string): string {
+  if (name !== 'auto') return name;
+  const addresses = Object.values(networkInterfaces()).flatMap((all = []) => all.filter(({ internal }) => !internal));
+  const found = addresses.find(({ family }) => family === 'IPv4') ?? addresses[0];
+  if (found !== undefined) return found.address;
+  throw new MusterError('bad-request', 'MUSTER_WORKER_ADVERTISE: auto, but this machine has no address but its own loopback', {
+    field: 'MUSTER_WORKER_ADVERTISE',
+  });
 }
 
 function commandsOf(file: ParsedConfig): ReadonlyMap<string, PoolCommand> {

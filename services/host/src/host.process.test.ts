@@ -62,7 +62,7 @@ async function world(kind: 'process' | 'simulated' = 'process') {
   resources.defer(async () => {
     for (const agent of agents) await kill(agent);
   });
-  const startAgent = (): ChildProcess => {
+  const startAgent = (env: Readonly<Record<string, string>> = {}): ChildProcess => {
     const agent = spawn(process.execPath, [MAIN], {
       stdio: ['ignore', 'pipe', 'inherit'],
       env: {
@@ -72,6 +72,7 @@ async function world(kind: 'process' | 'simulated' = 'process') {
         MUSTER_HOST_KIND: kind,
         MUSTER_NATS_URL: nats.url,
         MUSTER_READY_FILE: join(folder, 'ready'),
+        ...env,
       },
     });
     agent.stdout.resume();
@@ -79,9 +80,11 @@ async function world(kind: 'process' | 'simulated' = 'process') {
     return agent;
   };
   /** Starts the agent and waits until it listens. */
-  const startReadyAgent = async (): Promise<{ readonly agent: ChildProcess; readonly host: string }> => {
+  const startReadyAgent = async (
+    env: Readonly<Record<string, string>> = {},
+  ): Promise<{ readonly agent: ChildProcess; readonly host: string }> => {
     await rm(join(folder, 'ready'), { force: true });
-    const agent = startAgent();
+    const agent = startAgent(env);
     const { id } = await eventually(async () => JSON.parse(await readFile(join(folder, 'ready'), 'utf8')) as { id: string }, {
       timeoutMs: START_MS,
     });
@@ -258,6 +261,20 @@ describe('a host agent', () => {
     await kill(agent);
     await at.startReadyAgent();
     expect(await at.driver.create(spec('pool-a', host))).toMatchObject({ kind: 'exited' });
+  });
+
+  it('drains its workers when it is told to end, where it is told to, and is then gone for the owners', async () => {
+    await using at = await world();
+    const { agent, host } = await at.startReadyAgent({ MUSTER_HOST_ON_STOP: 'drain' });
+    const { pid } = await created(at.driver, spec('pool-a', host));
+    await eventually(() => at.hellos.has('pool-a'), { timeoutMs: START_MS });
+    const told: string[] = [];
+    at.driver.watch(({ slot, state, reason }) => told.push(`${slot} ${state} ${reason}`));
+    await kill(agent, 'SIGTERM');
+    expect(agent.exitCode).toBe(0);
+    expect(isRunning(pid)).toBe(false);
+    await eventually(() => expect(told).toEqual(['pool-a exited exit 0']));
+    await eventually(async () => expect(await at.driver.list()).toEqual({ workers: [], silentHosts: [], hosts: [host] }));
   });
 
   it('ends a second process of a slot at once by the lock that the first one holds', async () => {

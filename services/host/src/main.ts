@@ -1,4 +1,4 @@
-// The host agent's process. SIGTERM and SIGINT end it; the workers that it started run on.
+// The host agent's process. SIGTERM and SIGINT end it; the workers that it started run on, unless it is told to drain them.
 import { pino } from 'pino';
 import { readHostConfig } from './config.ts';
 import { type RunningHost, runHost } from './run-host.ts';
@@ -10,7 +10,7 @@ let isEnding = false;
 function end(code: number, why: string): void {
   if (isEnding) return;
   isEnding = true;
-  logger.info({ why }, 'host agent ends; its workers run on');
+  logger.info({ why }, 'host agent ends');
   void (running?.stop() ?? Promise.resolve())
     .catch((error: unknown) => logger.error({ error: String(error) }, 'the host agent did not end in order'))
     .finally(() => process.exit(code));

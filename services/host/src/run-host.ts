@@ -20,7 +20,7 @@ export interface RunningHost {
   readonly host: string;
   /** Resolves when another agent may have taken the state folder: this one must end. */
   readonly lost: Promise<void>;
-  /** Ends the agent; processes run on, simulated workers end. */
+  /** Ends the agent; processes run on or are drained, as the configuration says, simulated workers end. */
   stop(): Promise<void>;
 }
 
@@ -61,6 +61,7 @@ export async function runHost(config: HostConfig, logger: Logger): Promise<Runni
   });
   await agent.start();
   resources.defer(() => agent.stop());
+  if (config.onStop === 'drain') resources.defer(() => agent.leave());
   if (config.readyFile !== undefined) await writeReadyFile(config.readyFile, state.hostId);
   const held = resources.move();
   return { host: state.hostId, lost: state.lost, stop: () => held.disposeAsync() };
