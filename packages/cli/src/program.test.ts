@@ -300,6 +300,19 @@ describe('reads and administration', () => {
     expect(err).toEqual([]);
   });
 
+  it('wait says in one line that every pool has its floor, or what is missing', async () => {
+    const warm = [0, 2, 0];
+    administer(({ type }) => {
+      if (type === 'hosts') return { ok: true, hosts: [{ isSilent: false }, { isSilent: true }] };
+      const replicas = [{ isAlive: true }, { isAlive: false }];
+      return { ok: true, cluster: 'demo', replicas, pools: [{ ...pool, reserved: 2, parked: 1, warm: warm.shift() }] };
+    });
+    expect(await run(['wait', '--at', 'http://127.0.0.1:8080'])).toBe(0);
+    expect(out).toEqual(['ready: demo with 1 replicas, 1 hosts; pools duckdb 2 warm; http://127.0.0.1:8080']);
+    expect(await run('wait --timeout 0')).toBe(1);
+    expect(err[0]).toContain('not ready after 0.0 ms: duckdb has 0 of 5 warm, 2 spawning, held; hint: ');
+  });
+
   it('apply sends the text of the file, and shows the warnings', async () => {
     const yaml = 'cluster: { name: demo }\npools: {}\n';
     writeFileSync(join(folder, 'other.yaml'), yaml);

@@ -6,6 +6,7 @@ import { registerNatsServer } from './commands/nats-server.ts';
 import { registerReads } from './commands/reads.ts';
 import { registerReserve } from './commands/reserve.ts';
 import { registerUp } from './commands/up.ts';
+import { registerWait } from './commands/wait.ts';
 import type { CliContext } from './context.ts';
 import { CliError, cliErrorOf, EXIT } from './exit.ts';
 
@@ -15,6 +16,7 @@ const GROUPS: readonly RegisterCommands[] = [
   registerReads,
   registerReserve,
   registerAdministration,
+  registerWait,
   registerBench,
   registerNatsServer,
 ];

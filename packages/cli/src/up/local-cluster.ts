@@ -13,6 +13,7 @@ import type { MessageBus } from '@muster/ports';
 import { isMusterError, type PoolSummary } from '@muster/protocol';
 import { z } from 'zod';
 import { askAdmin } from '../cluster/ask-admin.ts';
+import { tryDescribeCold } from '../cluster/cold-pools.ts';
 import type { ConfigurationFile } from '../cluster/configuration-file.ts';
 import { identityOf, isRunning } from '../cluster/process-identity.ts';
 import type { CliContext } from '../context.ts';
@@ -258,8 +259,8 @@ export class LocalCluster {
     await this.#say('pools', async () => {
       try {
         ({ pools } = await askAdmin(bus, { type: 'pools' }));
-        const cold = pools.filter((pool) => pool.warm + pool.reserved + pool.parked < floorWithin(pool));
-        if (cold.length > 0) return cold.map(describeCold).join('; ');
+        const cold = tryDescribeCold(pools);
+        if (cold !== undefined) return cold;
         // After a restart the journal still names workers that ended with the cluster, until the new owner has asked the host.
         const { slots } = await askAdmin(bus, { type: 'slots', state: 'warm' });
         const gone = slots.filter(({ pid, host }) => pid !== null && hosts.some(({ id }) => id === host) && identityOf(pid) === undefined);
@@ -307,24 +308,6 @@ export class LocalCluster {
 
 function portOf(ready: ReplicaReady | undefined): number {
   return ready === undefined || ready.http === null ? 0 : Number(new URL(ready.http).port);
-}
-
-/** The floor as far as the pool's cap lets it be. */
-function floorWithin({ floor, max, capacity }: PoolSummary): number {
-  if (max > 0) return Math.min(floor, max);
-  return capacity.kind === 'bounded' ? Math.min(floor, capacity.max) : floor;
-}
-
-function describeCold(pool: PoolSummary): string {
-  const { floor, warm, spawning, isHeld, isBreakerOpen, breakerReason, capacity } = pool;
-  const why = isBreakerOpen
-    ? `, spawns fail: ${breakerReason ?? 'no reason given'}`
-    : isHeld
-      ? ', held'
-      : capacity.kind === 'unknown'
-        ? `, ${capacity.why}`
-        : '';
-  return `${pool.pool} has ${warm} of ${floor} warm, ${spawning} spawning${why}`;
 }
 
 function tryReady(path: string): ReplicaReady | undefined {
