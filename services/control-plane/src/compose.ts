@@ -32,7 +32,7 @@ export async function startReplica(config: ReplicaConfig, logger: Logger): Promi
   const log = logger.child({ replica: id });
   const nats = await connectNats({ servers: config.servers, name: `muster ${id}`, clock, random, logger: log, waitOnFirstConnect: true });
   const { bus } = nats;
-  const store = await nats.openClusterStore({ cluster, replicas: config.file.natsReplicas });
+  const store = await nats.openClusterStore({ cluster, replicas: config.natsReplicas });
   log.info({ cluster, server: store.server.version, apiLevel: store.server.apiLevel }, 'the NATS server passed the start-up gate');
 
   const inspection = new Inspection({ bus, values: store.latestValues, clock, metrics });

@@ -33,6 +33,7 @@ test('what is not set has its default; set to nothing is not set', () => {
   const defaults = readConfig({ MUSTER_CONFIG: file, MUSTER_KEY: KEY });
   expect(defaults).toMatchObject({
     servers: ['nats://10.0.0.1:4222'],
+    natsReplicas: 1,
     replica: undefined,
     http: { host: '127.0.0.1', port: 0 },
     key: KEY,
@@ -42,6 +43,7 @@ test('what is not set has its default; set to nothing is not set', () => {
   });
   const nothing = {
     MUSTER_NATS_URL: '',
+    MUSTER_NATS_REPLICAS: '',
     MUSTER_HTTP_HOST: '',
     MUSTER_HTTP_PORT: '',
     MUSTER_KEY_FILE: '',
@@ -56,10 +58,17 @@ test('the environment goes before the file', () => {
     MUSTER_CONFIG: file,
     MUSTER_KEY_FILE: keyFile,
     MUSTER_NATS_URL: 'nats://a:4222, nats://b:4222',
+    MUSTER_NATS_REPLICAS: '3',
     MUSTER_HTTP_PORT: '8080',
     MUSTER_TAKEOVER: '700ms',
   });
-  expect(config).toMatchObject({ servers: ['nats://a:4222', 'nats://b:4222'], key: KEY, http: { port: 8080 }, takeoverMs: 700 });
+  expect(config).toMatchObject({
+    servers: ['nats://a:4222', 'nats://b:4222'],
+    natsReplicas: 3,
+    key: KEY,
+    http: { port: 8080 },
+    takeoverMs: 700,
+  });
 });
 
 test.each([
@@ -68,6 +77,7 @@ test.each([
   [{ MUSTER_HTTP_PORT: 'http' }, 'MUSTER_HTTP_PORT'],
   [{ MUSTER_REPLICA_ID: 'a.b' }, 'MUSTER_REPLICA_ID'],
   [{ MUSTER_TAKEOVER: '1500' }, 'MUSTER_TAKEOVER'],
+  [{ MUSTER_NATS_REPLICAS: '2' }, 'MUSTER_NATS_REPLICAS'],
   [{ MUSTER_TAKEOVER: '1ms' }, 'MUSTER_TAKEOVER'],
   [{ MUSTER_TAKEOVER: '1h' }, 'MUSTER_TAKEOVER'],
   [{ MUSTER_KEY: 'short' }, 'MUSTER_KEY'],

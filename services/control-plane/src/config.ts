@@ -21,6 +21,7 @@ const takeoverSchema = z.string().transform((value, context): number => {
 
 const environmentSchema = z.object({
   MUSTER_NATS_URL: z.string().optional(),
+  MUSTER_NATS_REPLICAS: z.enum(['1', '3', '5'], { error: 'must be 1, 3 or 5' }).transform(Number).optional(),
   MUSTER_CONFIG: z.string({ error: 'must name the configuration file (muster.yaml)' }),
   MUSTER_REPLICA_ID: z
     .string()
@@ -43,6 +44,8 @@ const environmentSchema = z.object({
 /** How this replica is to run. */
 export interface ReplicaConfig {
   readonly servers: readonly string[];
+  /** Copies of the journals. */
+  readonly natsReplicas: number;
   readonly replica: string | undefined;
   readonly http: { readonly host: string; readonly port: number };
   /** The cluster's key: what tokens are made with. */
@@ -72,6 +75,7 @@ export function readConfig(environment: NodeJS.ProcessEnv = process.env): Replic
     });
   return {
     servers,
+    natsReplicas: env.MUSTER_NATS_REPLICAS ?? file.natsReplicas,
     replica: env.MUSTER_REPLICA_ID,
     http: { host: env.MUSTER_HTTP_HOST, port: env.MUSTER_HTTP_PORT },
     key: keyOf(env.MUSTER_KEY, env.MUSTER_KEY_FILE),
