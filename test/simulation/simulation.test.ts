@@ -1,0 +1,31 @@
+// The quick run of the simulator, and that it can be trusted to replay. `npm run simulate` runs more seeds.
+import { expect, test } from 'vitest';
+import { planOf, withFaults } from './plan.ts';
+import { failureLines } from './report.ts';
+import { simulate } from './simulation.ts';
+
+/** In tens, so that a failure names few. */
+const BATCHES = Array.from({ length: 6 }, (_, batch) => batch * 10 + 1);
+
+test.each(BATCHES)('nothing that is promised is broken: ten seeds from %i', { timeout: 60_000 }, async (from) => {
+  for (let seed = from; seed < from + 10; seed += 1) {
+    const result = await simulate(planOf(seed));
+    if (result.violation !== undefined) expect.fail(failureLines(result, undefined).join('\n'));
+    expect(result.steps).toBeGreaterThan(1_000);
+  }
+});
+
+test('one seed is one trace, and another seed another', { timeout: 30_000 }, async () => {
+  const first = await simulate(planOf(5));
+  const again = await simulate(planOf(5));
+  const other = await simulate(planOf(6));
+  expect(again).toEqual(first);
+  expect(other.hash).not.toBe(first.hash);
+});
+
+test('a plan with fewer faults is the same plan but for them', () => {
+  const plan = planOf(7);
+  const fewer = withFaults(plan, [1, 3]);
+  expect(fewer.faults).toEqual([plan.faults[1], plan.faults[3]]);
+  expect({ ...fewer, faults: plan.faults }).toEqual(plan);
+});
