@@ -6,7 +6,7 @@ export default defineConfig({
       {
         test: {
           name: 'unit',
-          include: ['packages/*/src/**/*.test.ts', 'services/*/src/**/*.test.ts', 'test/{tidy,pool,simulation}/**/*.test.ts'],
+          include: ['packages/*/src/**/*.test.ts', 'services/*/src/**/*.test.ts', 'test/{tidy,pool,kubernetes,simulation}/**/*.test.ts'],
           exclude: ['**/*.nats.test.ts', '**/*.process.test.ts', '**/node_modules/**'],
         },
       },

@@ -1,6 +1,6 @@
 // One replica of the bank, a process of its own: `node replica.ts <name> <nats url>`. SIGTERM hands over and stops.
 import { connectNats } from '@muster/nats';
-import { MemoryMetrics, silentLogger, SystemClock, SystemRandom } from '@muster/ports';
+import { MemoryMetrics, SystemClock, SystemRandom, silentLogger } from '@muster/ports';
 import { startRuntime } from '@muster/runtime';
 import { bank } from './bank.ts';
 
