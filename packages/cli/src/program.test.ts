@@ -43,10 +43,11 @@ function run(line: string | readonly string[], env: Record<string, string> = {},
     out: (text) => out.push(text),
     err: (text) => err.push(text),
     isTerminal: false,
-    connect: async (servers) => {
+    connect: async ({ servers }) => {
       dialled.push(servers);
       return new MemoryBus({ network, name: `cli-${dialled.length}` });
     },
+    dial: () => Promise.reject(new Error('no command of this test needs more than messages')),
     onStopSignal: () => () => undefined,
     ...more,
   });
@@ -69,7 +70,7 @@ function serve(answer: (body: ShardCommand) => unknown): ShardCommand[] {
   server.subscribe(subjects.pools(), (message) =>
     message.respond(encode({ ok: true, cluster: 'test', pools: [{ pool: 'duckdb', shards: ['duckdb'] }] })),
   );
-  server.subscribe(subjects.shardCommand('duckdb'), (message) => {
+  server.subscribe(subjects.shardRequest('duckdb'), (message) => {
     const { body } = decode(message.data) as { body: ShardCommand };
     bodies.push(body);
     message.respond(encode({ epoch: 1, answer: answer(body) }));

@@ -48,7 +48,7 @@ export function makeCluster(pools: Readonly<Record<string, readonly string[]>> =
   });
   const own = (shard: string, script: Script): Subscription => {
     let nth = 0;
-    return server.subscribe(subjects.shardCommand(shard), (message) => {
+    return server.subscribe(subjects.shardRequest(shard), (message) => {
       const { id, deadlineMs, body } = decode(message.data) as Received;
       const command = { atMs: clock.monotonicMs(), id, deadlineMs, body };
       received.push(command);

@@ -44,7 +44,7 @@ export class ShardLink {
   async send(shard: string, body: ShardCommandInput, waitMs: number, id?: string): Promise<ShardReply> {
     const envelope = { v: 1, ...(id === undefined ? {} : { id }), deadlineMs: Math.ceil(waitMs), body };
     try {
-      const message = await this.#bus.request(subjects.shardCommand(shard), encode(envelope), { timeoutMs: waitMs });
+      const message = await this.#bus.request(subjects.shardRequest(shard), encode(envelope), { timeoutMs: waitMs });
       return readReply(message.data);
     } catch (error) {
       const isUnknown = isMusterError(error, 'no-responders') || isMusterError(error, 'timeout') || isMusterError(error, 'disconnected');

@@ -9,8 +9,10 @@ export const subjects = {
   /** An immutable part of a snapshot. */
   part: (cluster: string, shard: string, part: string): string => `muster.p.${cluster}.${shard}.${part}`,
   parts: (cluster: string): string => `muster.p.${cluster}.>`,
-  /** Commands to the owner of a shard. */
+  /** Commands to the owner of a shard, from replicas: all of them. */
   shardCommand: (shard: string): string => `muster.v1.shard.${shard}.cmd`,
+  /** Commands to the owner of a shard, from clients: those that a client may give, by the shard's own word. */
+  shardRequest: (shard: string): string => `muster.v1.shard.${shard}.request`,
   replicaBeat: (replica: string): string => `muster.v1.replica.${replica}.beat`,
   replicaBeats: (): string => 'muster.v1.replica.*.beat',
   /** The pools and their shards: what a client asks first. */

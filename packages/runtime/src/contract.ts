@@ -192,6 +192,11 @@ export interface ShardSession {
 export interface ShardDefinition {
   readonly shard: string;
   readonly kinds: readonly RecordKind[];
+  /**
+   * Whether a client may give this command, on the subject that clients may use (`muster.v1.shard.<shard>.request`).
+   * Absent: none; all come from replicas.
+   */
+  isForClients?(body: unknown): boolean;
   /** Called when this replica has become the owner, in a turn, before any command. */
   open(shard: OwnedShard, turn: Turn): ShardSession;
 }

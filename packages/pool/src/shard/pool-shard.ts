@@ -8,6 +8,7 @@
 import { BUDGETS, type Ceiling, type ClusterConfig, type OrgSpec, ownOf, type PoolSpec, type SlotEvent, shareOf } from '@muster/domain';
 import type { WorkerDriver } from '@muster/ports';
 import {
+  CLIENT_COMMANDS,
   CUT_NAMES_MAX,
   encode,
   JANITOR_SHARD,
@@ -69,6 +70,7 @@ export function poolShard(options: PoolShardOptions): ShardDefinition {
   return {
     shard: options.shard,
     kinds: [slotKind, endedKind, poolStateKind, sweepKind, appliedKind],
+    isForClients: (body) => typeof body === 'object' && body !== null && 'type' in body && CLIENT_COMMANDS.has(body.type),
     open: (shard, turn) => new PoolShard(shard, turn, options),
   };
 }

@@ -5,7 +5,6 @@
 //   Q2. Nothing of a shard runs here before its epoch record is acknowledged, or after another's was seen.
 //   Q3. After `handover` this replica appends nothing to the shard, and refuses its requests until the heir has it.
 import type { Clock, Journal, Logger, MessageBus, Metrics, Random, Subscription, Timer } from '@muster/ports';
-import { subjects } from '@muster/protocol';
 import type { Shadow, ShardDefinition } from '../contract.ts';
 import type { Follower } from '../journal/follower.ts';
 import { encodeRecord, type JournalRecord, parseRecord, RECORD_VERSION } from '../journal/record.ts';
@@ -314,7 +313,7 @@ export class Ownership {
       return;
     }
     holding.snapshotter = new Snapshotter({ ...this.#options, chain, shadow, bytesMin: this.#options.snapshotBytesMin });
-    holding.commands = serveCommands(bus, subjects.shardCommand(shard), clock, live);
+    holding.commands = serveCommands(bus, clock, live, definition);
     this.#countOwned();
     this.#options.liveness.beat();
   }

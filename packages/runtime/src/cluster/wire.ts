@@ -1,9 +1,11 @@
-// Commands to the owner of a shard, on the wire: `muster.v1.shard.<shard>.cmd`. The client SDK speaks it too.
+// Commands to the owner of a shard, on the wire: `muster.v1.shard.<shard>.cmd` for replicas, and `.request` for clients,
+// which takes only what the shard lets clients ask. NATS permissions keep clients off the first.
 //
 //   request   {"v": 1, "id"?: string, "deadlineMs": number, "body": any}     deadlineMs: how long the sender waits, relative
 //   response  {"epoch": number, "answer": any} or {"epoch": number, "error": {"code", "message", "field"?, "retryAfterMs"?}}
 import type { BusMessage, Clock, MessageBus, Subscription } from '@muster/ports';
-import { decode, ERROR_CODES, type ErrorCode, encode, isMusterError, MusterError } from '@muster/protocol';
+import { decode, ERROR_CODES, type ErrorCode, encode, isMusterError, MusterError, subjects } from '@muster/protocol';
+import type { ShardDefinition } from '../contract.ts';
 import type { Asker, CommandError } from '../shard/command.ts';
 import type { LiveShard } from '../shard/owned-shard.ts';
 
@@ -57,12 +59,30 @@ export function parseResponse(data: Uint8Array): CommandResponse {
   };
 }
 
-/** Takes the commands of a shard from the bus. */
-export function serveCommands(bus: MessageBus, subject: string, clock: Clock, live: LiveShard): Subscription {
+/** Takes the commands of a shard from the bus: those of replicas, and those of clients that `isForClients` lets pass. */
+export function serveCommands(
+  bus: MessageBus,
+  clock: Clock,
+  live: LiveShard,
+  { shard, isForClients = () => false }: Pick<ShardDefinition, 'shard' | 'isForClients'>,
+): Subscription {
+  const subscriptions = [
+    serve(bus, subjects.shardCommand(shard), clock, live, () => true),
+    serve(bus, subjects.shardRequest(shard), clock, live, isForClients),
+  ];
+  return {
+    unsubscribe: () => {
+      for (const subscription of subscriptions) subscription.unsubscribe();
+    },
+  };
+}
+
+function serve(bus: MessageBus, subject: string, clock: Clock, live: LiveShard, isTaken: (body: unknown) => boolean): Subscription {
   return bus.subscribe(subject, (message) => {
     const asker = new BusAsker(message);
     try {
       const { id, deadlineMs, body } = parseRequest(message.data);
+      if (!isTaken(body)) throw new MusterError('unauthorized', `${subject}: no client may give this command`);
       live.receive({ body, id, deadlineMs: clock.monotonicMs() + deadlineMs, asker });
     } catch (error) {
       if (!isMusterError(error)) throw error;

@@ -19,7 +19,7 @@ beforeEach(() => {
 /** Answers each message to the pool's shard with the next of these. */
 function answerWith(...answers: readonly unknown[]): ShardCommand[] {
   const bodies: ShardCommand[] = [];
-  server.subscribe(subjects.shardCommand('pool'), (message) => {
+  server.subscribe(subjects.shardRequest('pool'), (message) => {
     bodies.push((decode(message.data) as { body: ShardCommand }).body);
     message.respond(encode(answers[bodies.length - 1]));
   });
