@@ -1,4 +1,6 @@
+import type { NatsConnected } from '@muster/nats';
 import type { Clock, Logger, MessageBus, Random } from '@muster/ports';
+import type { NatsTarget } from './cluster/find-servers.ts';
 import type { Environment } from './config.ts';
 
 /** What a command touches of the world; a test gives its own. */
@@ -14,8 +16,10 @@ export interface CliContext {
   /** To stderr: progress, warnings, errors. */
   err(text: string): void;
   readonly isTerminal: boolean;
-  /** @throws MusterError `disconnected` where no server answers */
-  connect(servers: readonly string[]): Promise<MessageBus>;
+  /** @throws MusterError `disconnected` where no server answers, `unauthorized` */
+  connect(target: NatsTarget): Promise<MessageBus>;
+  /** The same, for what is more than messages. */
+  dial(target: NatsTarget): Promise<NatsConnected>;
   /** Calls back for SIGINT and SIGTERM, instead of what they do otherwise; gives what ends that. */
   onStopSignal(listener: (signal: string) => void): () => void;
 }

@@ -2,6 +2,7 @@ import { Command, CommanderError } from 'commander';
 import { registerBench } from './bench/register-bench.ts';
 import { registerAdministration } from './commands/administration.ts';
 import type { RegisterCommands } from './commands/cluster-command.ts';
+import { registerNatsAccess } from './commands/nats-access.ts';
 import { registerNatsServer } from './commands/nats-server.ts';
 import { registerReads } from './commands/reads.ts';
 import { registerReserve } from './commands/reserve.ts';
@@ -18,6 +19,7 @@ const GROUPS: readonly RegisterCommands[] = [
   registerAdministration,
   registerWait,
   registerBench,
+  registerNatsAccess,
   registerNatsServer,
 ];
 

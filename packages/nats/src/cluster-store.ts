@@ -136,6 +136,15 @@ async function findOrCreate(link: NatsLink, wanted: StreamSettings): Promise<Str
   } catch (error) {
     // Somebody else was faster, with settings that are compared by the caller.
     if (isRefusal(error, JETSTREAM_ERRORS.streamNameInUse)) return askJetStream<StreamInfo>(link, `STREAM.INFO.${wanted.name}`);
+    if (isMusterError(error, 'unauthorized')) {
+      throw new MusterError(
+        'unauthorized',
+        `${wanted.name} is not there, and this NATS user may not make it: run muster nats-setup first`,
+        {
+          cause: error,
+        },
+      );
+    }
     throw error;
   }
 }

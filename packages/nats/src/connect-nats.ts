@@ -1,18 +1,13 @@
+import { readFileSync } from 'node:fs';
 import type { Clock, Logger, MessageBus, Random } from '@muster/ports';
-import { MusterError } from '@muster/protocol';
-import { connect, credsAuthenticator, type NodeConnectionOptions } from '@nats-io/transport-node';
+import { MusterError, type NatsAccess, type NatsCredentials } from '@muster/protocol';
+import { connect, type NodeConnectionOptions } from '@nats-io/transport-node';
+import { parseCredentials, type ReadCredentials } from './access/credentials-file.ts';
 import { type ClusterStore, type ClusterStoreOptions, openClusterStore } from './cluster-store.ts';
 import { NatsLink } from './nats-link.ts';
 import { NatsMessageBus } from './nats-message-bus.ts';
 
-/** How this process proves who it is; without, it does not. */
-export type NatsCredentials =
-  | { readonly kind: 'token'; readonly token: string }
-  | { readonly kind: 'user'; readonly user: string; readonly password: string }
-  /** The contents of a `.creds` file. */
-  | { readonly kind: 'creds'; readonly contents: string };
-
-export interface NatsOptions {
+export interface NatsOptions extends NatsAccess {
   /** Addresses: `nats://host:4222`; a user and password in the first one count where `credentials` is left out. */
   readonly servers: readonly string[];
   /** Shown by the server (`nats server list connections`). */
@@ -20,10 +15,6 @@ export interface NatsOptions {
   readonly clock: Clock;
   readonly random: Random;
   readonly logger: Logger;
-  readonly credentials?: NatsCredentials;
-  readonly tls?: { readonly caFile?: string; readonly certFile?: string; readonly keyFile?: string };
-  /** Where this user may subscribe its inboxes. Default `_INBOX`. */
-  readonly inboxPrefix?: string;
   /** Dial until a server answers, instead of failing when none does. Default false. */
   readonly waitOnFirstConnect?: boolean;
 }
@@ -51,9 +42,10 @@ const REDIAL_SPREAD_MS = 200;
  * @throws MusterError `disconnected` where no server answers, `unauthorized`, `bad-request` for an address that is none
  */
 export async function connectNats(options: NatsOptions): Promise<NatsConnected> {
-  const { clock, random, logger, inboxPrefix } = options;
+  const { clock, random, logger } = options;
   const addresses = options.servers.map(readAddress);
-  const credentials = options.credentials ?? addresses[0]?.credentials;
+  const { settings: proof, inboxPrefix: ownPrefix } = toSettings(options.credentials ?? addresses[0]?.credentials);
+  const inboxPrefix = options.inboxPrefix ?? ownPrefix;
   const settings: NodeConnectionOptions = {
     servers: addresses.map(({ server }) => server),
     name: options.name,
@@ -66,7 +58,7 @@ export async function connectNats(options: NatsOptions): Promise<NatsConnected> 
     waitOnFirstConnect: options.waitOnFirstConnect ?? false,
     ...(inboxPrefix === undefined ? {} : { inboxPrefix }),
     ...(options.tls === undefined ? {} : { tls: options.tls }),
-    ...toSettings(credentials),
+    ...proof,
   };
   try {
     const connection = await connect(settings);
@@ -98,15 +90,50 @@ function readAddress(address: string): { readonly server: string; readonly crede
   return { server, credentials: password === '' ? { kind: 'token', token: user } : { kind: 'user', user, password } };
 }
 
-function toSettings(credentials: NatsCredentials | undefined): NodeConnectionOptions {
+interface Proof {
+  readonly settings: NodeConnectionOptions;
+  readonly inboxPrefix?: string | undefined;
+}
+
+function toSettings(credentials: NatsCredentials | undefined): Proof {
   switch (credentials?.kind) {
     case undefined:
-      return {};
+      return { settings: {} };
     case 'token':
-      return { token: credentials.token };
+      return { settings: { token: credentials.token } };
     case 'user':
-      return { user: credentials.user, pass: credentials.password };
+      return { settings: { user: credentials.user, pass: credentials.password } };
     case 'creds':
-      return { authenticator: credsAuthenticator(new TextEncoder().encode(credentials.contents)) };
+      return toProof(parseCredentials(credentials.contents));
+    case 'file': {
+      let read = readCredentialsFile(credentials.path);
+      return toProof({ inboxPrefix: read.inboxPrefix, authenticator: (nonce) => read.authenticator(nonce) }, () => {
+        // A file that is being replaced, or gone by now: what it said last may still do.
+        try {
+          read = readCredentialsFile(credentials.path);
+        } catch (error) {
+          if (!(error instanceof MusterError)) throw error;
+        }
+      });
+    }
+  }
+}
+
+function toProof({ authenticator, inboxPrefix }: ReadCredentials, beforeConnect?: () => void): Proof {
+  const settings: NodeConnectionOptions = {
+    authenticator: (nonce) => {
+      beforeConnect?.();
+      return authenticator(nonce);
+    },
+  };
+  return { settings, inboxPrefix };
+}
+
+function readCredentialsFile(path: string): ReadCredentials {
+  try {
+    return parseCredentials(readFileSync(path, 'utf8'));
+  } catch (cause) {
+    const said = cause instanceof Error ? cause.message : String(cause);
+    throw new MusterError('bad-request', `NATS credentials in ${path}: ${said}`, { field: 'MUSTER_NATS_CREDS_FILE', cause });
   }
 }

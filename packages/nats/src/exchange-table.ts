@@ -1,7 +1,7 @@
 // Requests under way on one link.
 //
 // Owns: the inbox that answers come to, and who waits for which. One subscription serves all requests of the process.
-//   X1. Every exchange settles exactly once: answered, nobody there, timed out, or the link broke.
+//   X1. Every exchange settles exactly once: answered, nobody there, not allowed, timed out, or the link broke.
 //   X2. One timer for all of them, for the earliest deadline; a deadline is met up to SWEEP_MS late, never early.
 // Why not the client's own `request`: it does not notice a broken link, and costs a timer and two promises a call.
 import type { Clock, Timer } from '@muster/ports';
@@ -12,15 +12,19 @@ export type Exchange =
   | { readonly kind: 'answer'; readonly message: Msg }
   /** Nobody subscribes: not delivered. */
   | { readonly kind: 'no-responders' }
+  /** This user may not publish there: not delivered. */
+  | { readonly kind: 'unauthorized' }
   | { readonly kind: 'timeout' }
   | { readonly kind: 'disconnected' };
 
 const NO_RESPONDERS: Exchange = { kind: 'no-responders' };
+const UNAUTHORIZED: Exchange = { kind: 'unauthorized' };
 const TIMEOUT: Exchange = { kind: 'timeout' };
 const DISCONNECTED: Exchange = { kind: 'disconnected' };
 const SWEEP_MS = 5;
 
 interface Waiting {
+  readonly subject: string;
   readonly deadlineMs: number;
   resolve(exchange: Exchange): void;
 }
@@ -52,7 +56,7 @@ export class ExchangeTable {
     this.#connection.publish(subject, data, headers === undefined ? { reply } : { reply, headers });
     return new Promise((resolve) => {
       const deadlineMs = this.#clock.monotonicMs() + timeoutMs;
-      this.#waiting.set(token, { deadlineMs, resolve });
+      this.#waiting.set(token, { subject, deadlineMs, resolve });
       if (deadlineMs + SWEEP_MS < this.#sweepAtMs) this.#sweepAt(deadlineMs);
     });
   }
@@ -64,6 +68,15 @@ export class ExchangeTable {
     this.#sweep?.cancel();
     this.#sweepAtMs = Number.POSITIVE_INFINITY;
     for (const one of waiting) one.resolve(DISCONNECTED);
+  }
+
+  /** The server refused to take what was published on the subject; it does not say which message that was. */
+  refuse(subject: string): void {
+    for (const [token, waiting] of this.#waiting) {
+      if (waiting.subject !== subject) continue;
+      this.#waiting.delete(token);
+      waiting.resolve(UNAUTHORIZED);
+    }
   }
 
   #onAnswer(message: Msg): void {

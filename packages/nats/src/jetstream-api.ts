@@ -60,6 +60,7 @@ export function readAnswer<T>(subject: string, exchange: Awaited<ReturnType<Nats
   if (exchange.kind === 'no-responders') {
     throw new MusterError('journal-unavailable', `${subject}: nobody answers; JetStream is off for this account, or has no leader`);
   }
+  if (exchange.kind === 'unauthorized') throw new MusterError('unauthorized', `${subject}: this NATS user may not ask that`);
   if (exchange.kind !== 'answer') throw new MusterError('journal-unavailable', `${subject}: ${exchange.kind}`);
   const answer = tryJson(exchange.message.data) as (T & ApiAnswer) | undefined;
   if (answer === undefined) throw new MusterError('journal-unavailable', `${subject}: an answer that is not JSON`);

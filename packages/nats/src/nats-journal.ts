@@ -52,6 +52,8 @@ export class NatsJournal implements Journal {
         return readOutcome(exchange.message.data);
       case 'no-responders':
         return { kind: 'not-stored', reason: 'no-responders', message: `no leader of the stream, or no stream, for ${subject}` };
+      case 'unauthorized':
+        return { kind: 'not-stored', reason: 'limit', message: `this NATS user may not publish on ${subject}` };
       case 'timeout':
         return { kind: 'unknown', message: `no answer in ${options.timeoutMs} ms` };
       case 'disconnected':

@@ -5,7 +5,7 @@
 //   L3. It never gives up: it dials until it is closed.
 import type { Clock, Logger, MessageSubscription, Random, Subscription } from '@muster/ports';
 import { MusterError } from '@muster/protocol';
-import { createInbox, type Msg, type MsgHdrs, type NatsConnection } from '@nats-io/transport-node';
+import { createInbox, type Msg, type MsgHdrs, type NatsConnection, PermissionViolationError } from '@nats-io/transport-node';
 import { type Exchange, ExchangeTable } from './exchange-table.ts';
 
 export type LinkStatus = 'connected' | 'disconnected';
@@ -164,6 +164,9 @@ export class NatsLink {
           break;
         case 'error':
           this.logger.warn({ error: status.error }, 'NATS reported an error');
+          if (status.error instanceof PermissionViolationError && status.error.operation === 'publish') {
+            this.#exchanges.refuse(status.error.subject);
+          }
           break;
         case 'ldm':
           this.logger.info({ server: status.server }, 'the NATS server is about to stop');

@@ -39,6 +39,8 @@ export class NatsMessageBus implements MessageBus {
         return new NatsMessage(exchange.message, this.#link);
       case 'no-responders':
         throw new MusterError('no-responders', `nobody listens on ${subject}`);
+      case 'unauthorized':
+        throw new MusterError('unauthorized', `${subject}: this NATS user may not publish there`);
       case 'timeout':
         throw new MusterError('timeout', `${subject}: no answer in ${options.timeoutMs} ms`);
       case 'disconnected':

@@ -16,6 +16,8 @@ export interface WorkerSpec {
   readonly placement: Placement;
   /** HMAC of the slot with the cluster's key (DESIGN 8); secret. */
   readonly token: string;
+  /** What the worker proves to NATS who it is with (`MUSTER_NATS_CREDS`); secret. Absent: NATS asks for nothing. */
+  readonly natsCredentials?: string;
 }
 
 /** What identifies the very worker that was started, and no later one of the same name. */

@@ -166,14 +166,14 @@ export class HostAgent {
 
   async #create(command: Extract<HostCommand, { type: 'create' }>): Promise<HostAnswer> {
     const { commands, launcher, logger } = this.#options;
-    const { slot, shard, pool, env, token } = command;
+    const { slot, shard, pool, env, token, natsCredentials } = command;
     if (this.#isLeaving) return { ok: false, reason: 'the host is leaving', retryable: false }; // A3
     const refusal = await commands?.refusalOf(pool, command.command, env);
     if (refusal !== undefined) {
       logger.warn({ slot, pool, refusal }, 'a worker was refused');
       return { ok: false, reason: refusal, retryable: false };
     }
-    const outcome = await launcher.create({ slot, shard, pool, command: command.command ?? [], env, token });
+    const outcome = await launcher.create({ slot, shard, pool, command: command.command ?? [], env, token, natsCredentials });
     switch (outcome.kind) {
       case 'created':
         return { ok: true, kind: 'created', handle: outcome.handle };

@@ -114,14 +114,24 @@ export class HostDriver implements WorkerDriver {
   }
 
   async create(spec: WorkerSpec): Promise<CreateOutcome> {
-    const { slot, shard, pool, template, placement, token } = spec;
+    const { slot, shard, pool, template, placement, token, natsCredentials } = spec;
     if (placement.host === undefined) return { kind: 'failed', reason: 'the slot has no host', retryable: false };
     if (this.#roster.isForgotten(placement.host)) return { kind: 'exited', reason: `host ${placement.host} was forgotten` };
     const command = template.command === undefined ? {} : { command: [...template.command] };
     const { env, memoryBytes } = template;
     const answer = await this.#ask(
       placement.host,
-      { type: 'create', slot, shard, pool, ...command, env, memoryBytes, token },
+      {
+        type: 'create',
+        slot,
+        shard,
+        pool,
+        ...command,
+        env,
+        memoryBytes,
+        token,
+        ...(natsCredentials === undefined ? {} : { natsCredentials }),
+      },
       CREATE_TIMEOUT_MS,
     );
     if (!answer.ok) return { kind: 'failed', reason: answer.reason, retryable: answer.retryable };

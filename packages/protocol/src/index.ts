@@ -1,5 +1,6 @@
 export * from './admin.ts';
 export * from './codec.ts';
+export * from './config/nats-access.ts';
 export * from './config/parse.ts';
 export {
   LABEL_PREFIX,

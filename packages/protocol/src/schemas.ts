@@ -77,6 +77,9 @@ export const shardCommandSchema = z.discriminatedUnion('type', [
 ]);
 export type ShardCommand = z.infer<typeof shardCommandSchema>;
 
+/** Commands of a pool's shard that clients may give (`muster.v1.shard.<shard>.request`); the others are for replicas. */
+export const CLIENT_COMMANDS: ReadonlySet<unknown> = new Set<ShardCommand['type']>(['reserve', 'renew', 'release', 'cancel']);
+
 /** Why a reserve got nothing (DESIGN 6.3). Only `warm-capacity-exhausted` is demand. */
 export const MISS_REASONS = [
   'warm-capacity-exhausted',
@@ -296,6 +299,8 @@ export const hostCommandSchema = z.discriminatedUnion('type', [
     env: z.record(z.string(), z.string()),
     memoryBytes: z.number(),
     token: z.string(),
+    /** What the worker proves to NATS who it is with. */
+    natsCredentials: z.string().max(8_192).optional(),
   }),
   z.object({ type: z.literal('destroy'), slot: idSchema(), handle: workerStatusSchema.shape.handle, graceMs: z.number().int() }),
   /**

@@ -1,4 +1,4 @@
-import { MusterError } from '@muster/protocol';
+import { MusterError, type NatsAccess, natsAccessOf } from '@muster/protocol';
 import type { WorkerIdentity } from './options.ts';
 
 /** What the environment of a worker says (DESIGN 8). */
@@ -6,10 +6,12 @@ export interface WorkerEnvironment {
   readonly identity: WorkerIdentity;
   /** Addresses of NATS. */
   readonly servers: readonly string[];
+  readonly nats: NatsAccess;
 }
 
 /**
- * Reads `MUSTER_NATS_URL` (several separated by commas), `MUSTER_CLUSTER`, `MUSTER_SLOT`, `MUSTER_SHARD`, `MUSTER_TOKEN`.
+ * Reads `MUSTER_NATS_URL` (several separated by commas), `MUSTER_CLUSTER`, `MUSTER_SLOT`, `MUSTER_SHARD`, `MUSTER_TOKEN`, and
+ * what is needed to connect (`natsAccessOf`).
  * @throws MusterError `bad-request` that names the one that is missing
  */
 export function workerIdentityFromEnv(env: Readonly<Record<string, string | undefined>> = process.env): WorkerEnvironment {
@@ -22,6 +24,7 @@ export function workerIdentityFromEnv(env: Readonly<Record<string, string | unde
   };
   return {
     servers: read('MUSTER_NATS_URL').split(','),
+    nats: natsAccessOf(env),
     identity: { cluster: read('MUSTER_CLUSTER'), slot: read('MUSTER_SLOT'), shard: read('MUSTER_SHARD'), token: read('MUSTER_TOKEN') },
   };
 }

@@ -34,6 +34,7 @@ export async function connectWorker(options: ConnectWorkerOptions): Promise<Work
     random,
     logger,
     waitOnFirstConnect: true,
+    ...environment.nats,
   });
   orphaned.cancel();
   const worker = startWorker({ ...options, identity: environment.identity, bus: connected.bus, clock, random });

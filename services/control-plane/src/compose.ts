@@ -1,7 +1,7 @@
 // Where the parts meet: one replica, put together from its configuration. The only file that knows every adapter.
 import { readFileSync } from 'node:fs';
 import type { PoolSpec } from '@muster/domain';
-import { connectNats } from '@muster/nats';
+import { connectNats, openWorkerCredentials } from '@muster/nats';
 import { startPools } from '@muster/pool';
 import { type Logger, SystemClock, SystemRandom, type WorkerDriver } from '@muster/ports';
 import { HostDriver } from '@muster/process';
@@ -30,7 +30,15 @@ export async function startReplica(config: ReplicaConfig, logger: Logger): Promi
   const cluster = config.file.cluster.name;
   const id = config.replica ?? `replica-${random.id(6)}`;
   const log = logger.child({ replica: id });
-  const nats = await connectNats({ servers: config.servers, name: `muster ${id}`, clock, random, logger: log, waitOnFirstConnect: true });
+  const nats = await connectNats({
+    servers: config.servers,
+    name: `muster ${id}`,
+    clock,
+    random,
+    logger: log,
+    waitOnFirstConnect: true,
+    ...config.nats,
+  });
   const { bus } = nats;
   const store = await nats.openClusterStore({ cluster, replicas: config.natsReplicas });
   log.info({ cluster, server: store.server.version, apiLevel: store.server.apiLevel }, 'the NATS server passed the start-up gate');
@@ -50,6 +58,7 @@ export async function startReplica(config: ReplicaConfig, logger: Logger): Promi
     about,
     inspect: inspection.inspect,
   });
+  const workerCredentials = config.workerCredentials === undefined ? undefined : openWorkerCredentials(config.workerCredentials);
   const drivers = new Map<PoolSpec['driver'], WorkerDriver>();
   for (const kind of ['process', 'simulated'] as const) drivers.set(kind, new HostDriver({ bus, clock, logger: log, cluster, kind }));
   const pools = await startPools({
@@ -65,6 +74,7 @@ export async function startReplica(config: ReplicaConfig, logger: Logger): Promi
     initialConfig: config.file.config,
     secrets: {
       slotToken: (slot) => slotToken(config.key, slot),
+      natsCredentials: (slot) => workerCredentials?.(slot),
       reservationToken: (reservation, slot, epoch) => reservationToken(config.key, reservation, slot, epoch),
     },
   });

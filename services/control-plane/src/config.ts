@@ -1,7 +1,8 @@
 // The environment of a replica: addresses and secrets. What describes the cluster is in muster.yaml.
 import { readFileSync, statSync } from 'node:fs';
+import { dirname, resolve } from 'node:path';
 import { BUDGETS, parseDuration } from '@muster/domain';
-import { MusterError, type ParsedConfig, parseClusterConfig } from '@muster/protocol';
+import { MusterError, type NatsAccess, natsAccessOf, natsTlsFrom, type ParsedConfig, parseClusterConfig } from '@muster/protocol';
 import { z } from 'zod';
 
 const TAKEOVER_MS_MIN = 200;
@@ -36,6 +37,7 @@ const environmentSchema = z.object({
     .default(0),
   MUSTER_KEY: z.string().min(16, 'must have 16 characters or more').optional(),
   MUSTER_KEY_FILE: z.string().optional(),
+  MUSTER_WORKER_CREDS_FILE: z.string().optional(),
   MUSTER_READY_FILE: z.string().optional(),
   MUSTER_TAKEOVER: takeoverSchema.prefault(`${BUDGETS.takeoverMs}ms`),
   LOG_LEVEL: z.enum(['trace', 'debug', 'info', 'warn', 'error', 'silent']).default('info'),
@@ -46,10 +48,13 @@ export interface ReplicaConfig {
   readonly servers: readonly string[];
   /** Copies of the journals. */
   readonly natsReplicas: number;
+  readonly nats: NatsAccess;
   readonly replica: string | undefined;
   readonly http: { readonly host: string; readonly port: number };
   /** The cluster's key: what tokens are made with. */
   readonly key: string;
+  /** What workers prove to NATS who they are with, or are given their own credentials by; undefined: nothing. */
+  readonly workerCredentials: string | undefined;
   readonly readyFile: string | undefined;
   readonly takeoverMs: number;
   readonly logLevel: string;
@@ -76,9 +81,15 @@ export function readConfig(environment: NodeJS.ProcessEnv = process.env): Replic
   return {
     servers,
     natsReplicas: env.MUSTER_NATS_REPLICAS ?? file.natsReplicas,
+    nats: natsAccessOf(
+      environment,
+      natsTlsFrom(file.natsTls, (path) => resolve(dirname(env.MUSTER_CONFIG), path)),
+    ),
     replica: env.MUSTER_REPLICA_ID,
     http: { host: env.MUSTER_HTTP_HOST, port: env.MUSTER_HTTP_PORT },
     key: keyOf(env.MUSTER_KEY, env.MUSTER_KEY_FILE),
+    workerCredentials:
+      env.MUSTER_WORKER_CREDS_FILE === undefined ? undefined : read('MUSTER_WORKER_CREDS_FILE', env.MUSTER_WORKER_CREDS_FILE),
     readyFile: env.MUSTER_READY_FILE,
     takeoverMs: env.MUSTER_TAKEOVER,
     logLevel: env.LOG_LEVEL,

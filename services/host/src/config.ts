@@ -3,7 +3,7 @@ import { readFile } from 'node:fs/promises';
 import { networkInterfaces } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
 import type { PoolCommand } from '@muster/process';
-import { idSchema, MusterError, type ParsedConfig, parseClusterConfig } from '@muster/protocol';
+import { idSchema, MusterError, type NatsAccess, natsAccessOf, natsTlsFrom, type ParsedConfig, parseClusterConfig } from '@muster/protocol';
 import { z } from 'zod';
 
 const environmentSchema = z.object({
@@ -27,6 +27,7 @@ const environmentSchema = z.object({
 export interface HostConfig {
   readonly kind: 'process' | 'simulated';
   readonly servers: readonly string[];
+  readonly nats: NatsAccess;
   readonly cluster: string;
   readonly hostId: string | undefined;
   readonly stateFolder: string;
@@ -63,19 +64,26 @@ export async function readHostConfig(environment: Readonly<Record<string, string
       field: 'MUSTER_NATS_URL',
     });
   }
+  const workFolder = dirname(resolve(env.MUSTER_CONFIG));
+  const nats = natsAccessOf(
+    environment,
+    natsTlsFrom(file.natsTls, (path) => resolve(workFolder, path)),
+  );
   return {
     kind: env.MUSTER_HOST_KIND,
     servers,
+    nats,
     cluster: env.MUSTER_CLUSTER ?? file.cluster.name,
     hostId: env.MUSTER_HOST_ID,
     stateFolder: resolve(env.MUSTER_HOST_STATE),
-    workFolder: dirname(resolve(env.MUSTER_CONFIG)),
+    workFolder,
     memoryBudgetBytes: file.hostMemoryBudgetBytes,
     readyFile: env.MUSTER_READY_FILE,
     onStop: env.MUSTER_HOST_ON_STOP,
     logLevel: env.LOG_LEVEL,
     baseEnv: {
       ...Object.fromEntries(PASSED_ON.flatMap((name) => (environment[name] === undefined ? [] : [[name, environment[name]]]))),
+      ...variablesOf(nats),
       MUSTER_DATA_DIR: resolve(env.MUSTER_DATA_DIR ?? join(env.MUSTER_HOST_STATE, 'workers')),
       ...(env.MUSTER_WORKER_HOST === undefined ? {} : { MUSTER_WORKER_HOST: env.MUSTER_WORKER_HOST }),
       ...(env.MUSTER_WORKER_ADVERTISE === undefined ? {} : { MUSTER_WORKER_ADVERTISE: advertised(env.MUSTER_WORKER_ADVERTISE) }),
@@ -93,6 +101,16 @@ function advertised(name: string): string {
   throw new MusterError('bad-request', 'MUSTER_WORKER_ADVERTISE: auto, but this machine has no address but its own loopback', {
     field: 'MUSTER_WORKER_ADVERTISE',
   });
+}
+
+/** How workers protect their links: as the agent does. Who they are is their own. */
+function variablesOf({ tls = {} }: NatsAccess): Readonly<Record<string, string>> {
+  const { caFile, certFile, keyFile } = tls;
+  return {
+    ...(caFile === undefined ? {} : { MUSTER_NATS_CA_FILE: resolve(caFile) }),
+    ...(certFile === undefined ? {} : { MUSTER_NATS_CERT_FILE: resolve(certFile) }),
+    ...(keyFile === undefined ? {} : { MUSTER_NATS_KEY_FILE: resolve(keyFile) }),
+  };
 }
 
 function commandsOf(file: ParsedConfig): ReadonlyMap<string, PoolCommand> {

@@ -41,7 +41,15 @@ export async function runHost(config: HostConfig, logger: Logger): Promise<Runni
   resources.defer(() => state.release());
   const hostLogger = logger.child({ host: state.hostId });
   const name = `muster host ${state.hostId}`;
-  const connected = await connectNats({ servers: config.servers, name, clock, random, logger: hostLogger, waitOnFirstConnect: true });
+  const connected = await connectNats({
+    servers: config.servers,
+    name,
+    clock,
+    random,
+    logger: hostLogger,
+    waitOnFirstConnect: true,
+    ...config.nats,
+  });
   resources.defer(() => connected.close());
   const { bus } = connected;
   const launcher = makeLauncher(config, { bus, clock, random, logger: hostLogger, host: state.hostId });

@@ -2,7 +2,7 @@
 import { mkdtempSync, realpathSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { type ConfigurationFile, readConfigurationFile } from '../cluster/configuration-file.ts';
-import { findServers, splitServers } from '../cluster/find-servers.ts';
+import { findServers, type NatsTarget } from '../cluster/find-servers.ts';
 import type { CliContext } from '../context.ts';
 import { CliError, EXIT } from '../exit.ts';
 import { runUp } from '../up/run-up.ts';
@@ -10,6 +10,7 @@ import { findServicePrograms } from '../up/service-programs.ts';
 
 export interface BenchClusterOptions {
   readonly nats?: string;
+  readonly creds?: string;
   /** Bring up one of its own. */
   readonly up?: boolean;
   readonly replicas?: number;
@@ -19,20 +20,20 @@ export interface BenchClusterOptions {
 const REPLICAS = 3;
 
 /**
- * Runs `use` with the servers of the cluster that the options mean. The signal is aborted when the user wants to stop.
+ * Runs `use` with the NATS of the cluster that the options mean. The signal is aborted when the user wants to stop.
  * @param configuration makes the text to bring one up with, given a folder for data that goes at the end
  */
 export async function useBenchCluster<T>(
   context: CliContext,
   options: BenchClusterOptions,
   configuration: (folder: string) => string,
-  use: (servers: readonly string[], signal: AbortSignal) => Promise<T>,
+  use: (target: NatsTarget, signal: AbortSignal) => Promise<T>,
 ): Promise<T> {
   if (options.up !== true) {
     if (options.config !== undefined || options.replicas !== undefined) {
       throw new CliError('usage', '--config and --replicas are for a cluster of its own', { hint: 'add --up', exitCode: EXIT.usage });
     }
-    return await useRunning(context, findServers(context, options.nats).servers, use);
+    return await useRunning(context, findServers(context, options), use);
   }
   if (options.nats !== undefined) throw new CliError('usage', '--up brings up its own NATS: leave --nats out', { exitCode: EXIT.usage });
   const folder = mkdtempSync(join(realpathSync(context.environment.tempFolder), 'muster-bench-'));
@@ -46,11 +47,11 @@ export async function useBenchCluster<T>(
       programs: findServicePrograms(),
       say,
     };
-    return await runUp(context, up, async ({ ready }, signal) => {
+    return await runUp(context, up, async ({ ready, target }, signal) => {
       const replicas = ready.replicas.map(({ id, pid }) => `${id} ${pid}`).join(', ');
       const hosts = ready.hosts.map(({ id, pid }) => `${id} ${pid}`).join(', ');
       say(`${ready.nats} is up: replicas ${replicas}; hosts ${hosts}`);
-      return await use(splitServers(ready.nats), signal);
+      return await use(target, signal);
     });
   } finally {
     rmSync(folder, { recursive: true, force: true, maxRetries: 5 });
@@ -59,8 +60,8 @@ export async function useBenchCluster<T>(
 
 async function useRunning<T>(
   context: CliContext,
-  servers: readonly string[],
-  use: (servers: readonly string[], signal: AbortSignal) => Promise<T>,
+  target: NatsTarget,
+  use: (target: NatsTarget, signal: AbortSignal) => Promise<T>,
 ): Promise<T> {
   const stop = new AbortController();
   const stopListening = context.onStopSignal((signal) => {
@@ -69,7 +70,7 @@ async function useRunning<T>(
     stop.abort(new CliError('cancelled', `stopped by ${signal}`));
   });
   try {
-    return await use(servers, stop.signal);
+    return await use(target, stop.signal);
   } finally {
     stopListening();
   }

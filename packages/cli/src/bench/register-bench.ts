@@ -63,8 +63,8 @@ export const registerBench: RegisterCommands = (program, context) => {
         reserveTimeoutMs: timeout,
         progress,
       };
-      const report: TenantsReport = await useBenchCluster(context, options, tenantsConfiguration, (servers, signal) =>
-        benchTenants(context, servers, run, signal),
+      const report: TenantsReport = await useBenchCluster(context, options, tenantsConfiguration, (target, signal) =>
+        benchTenants(context, target, run, signal),
       );
       show(context, options, report, tenantsText);
       if (!report.ok) throw unsound(report);
@@ -98,8 +98,8 @@ export const registerBench: RegisterCommands = (program, context) => {
         hasSkeleton: skeleton,
       };
       const configuration = () => reserveConfiguration({ recycle: recycle ?? 'same-org', floor: floorFor(run) });
-      const report: ReserveReport = await useBenchCluster(context, options, configuration, (servers, signal) =>
-        benchReserve(context, servers, run, signal),
+      const report: ReserveReport = await useBenchCluster(context, options, configuration, (target, signal) =>
+        benchReserve(context, target, run, signal),
       );
       show(context, options, report, reserveText);
       if (!report.ok) throw unsound(report);

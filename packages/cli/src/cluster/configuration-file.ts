@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
-import { resolve } from 'node:path';
-import { parseClusterConfig } from '@muster/protocol';
+import { dirname, resolve } from 'node:path';
+import { type NatsTls, natsTlsFrom, parseClusterConfig } from '@muster/protocol';
 import { CliError, cliErrorOf, EXIT } from '../exit.ts';
 
 /** A `muster.yaml`, read as the replicas read it. */
@@ -10,6 +10,10 @@ export interface ConfigurationFile {
   readonly cluster: string;
   /** `nats.servers`; undefined where `muster up` is to run one. */
   readonly servers: readonly string[] | undefined;
+  /** `nats.replicas`: copies of the journals. */
+  readonly natsReplicas: number;
+  /** `nats.tls`: absolute paths. */
+  readonly tls: NatsTls;
   /** Drivers that its pools name. */
   readonly drivers: readonly string[];
   /** Its pools and orgs as one text that changes when they do. */
@@ -44,12 +48,14 @@ export function tryConfigurationOf(folder: string): ConfigurationFile | undefine
 
 function parseConfigurationFile(path: string, text: string): ConfigurationFile {
   try {
-    const { cluster, natsServers, config } = parseClusterConfig(text);
+    const { cluster, natsServers, natsReplicas, natsTls, config } = parseClusterConfig(text);
     return {
       path,
       text,
       cluster: cluster.name,
       servers: natsServers,
+      natsReplicas,
+      tls: natsTlsFrom(natsTls, (file) => resolve(dirname(path), file)),
       drivers: [...new Set(Object.values(config.pools).map(({ driver }) => driver))],
       poolsAndOrgs: JSON.stringify(config),
     };

@@ -1,30 +1,54 @@
+import { resolve } from 'node:path';
+import { type NatsAccess, type NatsTls, natsAccessOf } from '@muster/protocol';
 import type { CliContext } from '../context.ts';
 import { tryConfigurationOf } from './configuration-file.ts';
 import { RunFiles } from './run-file.ts';
 
-/** Where a cluster's NATS is, and how that is known. */
-export interface FoundServers {
+/** A cluster's NATS, and who this process is to it. */
+export interface NatsTarget {
   readonly servers: readonly string[];
+  readonly access: NatsAccess;
+}
+
+/** Where a cluster's NATS is, and how that is known. */
+export interface FoundServers extends NatsTarget {
   readonly from: '--nats' | 'MUSTER_NATS_URL' | 'muster.yaml' | 'muster up' | 'default';
 }
 
 const DEFAULT_SERVER = 'nats://127.0.0.1:4222';
 
+/** What a command line may say of a cluster's NATS. */
+export interface GivenTarget {
+  readonly nats?: string | undefined;
+  /** A file of credentials. */
+  readonly creds?: string | undefined;
+}
+
 /**
  * The servers of the cluster that a command means: `--nats`, `MUSTER_NATS_URL`, `nats.servers` of the folder's muster.yaml,
  * a `muster up` of this user that runs (of the cluster that the muster.yaml names, if one is; the newest), the default.
+ * Credentials are those of `--creds` or of the environment; where neither says any, and a `muster up` of this user runs
+ * those servers, its administrator's.
  * @throws CliError where the folder's muster.yaml cannot be read
  */
-export function findServers(context: Pick<CliContext, 'environment' | 'folder'>, given: string | undefined): FoundServers {
-  if (given !== undefined) return { servers: splitServers(given), from: '--nats' };
-  const { natsUrl, runFolder } = context.environment;
-  if (natsUrl !== undefined) return { servers: splitServers(natsUrl), from: 'MUSTER_NATS_URL' };
-  const configuration = tryConfigurationOf(context.folder);
-  if (configuration?.servers !== undefined) return { servers: configuration.servers, from: 'muster.yaml' };
+export function findServers(context: Pick<CliContext, 'environment' | 'folder'>, given: GivenTarget): FoundServers {
+  const { natsUrl, runFolder, all } = context.environment;
   const running = new RunFiles(runFolder).running();
+  const target = (servers: readonly string[], from: FoundServers['from'], tls: NatsTls = {}): FoundServers => {
+    const access = natsAccessOf(all, tls);
+    if (given.creds !== undefined)
+      return { servers, from, access: { ...access, credentials: { kind: 'file', path: resolve(context.folder, given.creds) } } };
+    const path = running.find((run) => run.servers.some((server) => servers.includes(server)))?.credentials;
+    if (access.credentials !== undefined || path === undefined) return { servers, from, access };
+    return { servers, from, access: { ...access, credentials: { kind: 'file', path } } };
+  };
+  if (given.nats !== undefined) return target(splitServers(given.nats), '--nats');
+  if (natsUrl !== undefined) return target(splitServers(natsUrl), 'MUSTER_NATS_URL');
+  const configuration = tryConfigurationOf(context.folder);
+  if (configuration?.servers !== undefined) return target(configuration.servers, 'muster.yaml', configuration.tls);
   const run = running.find(({ cluster }) => cluster === configuration?.cluster) ?? running[0];
-  if (run !== undefined) return { servers: run.servers, from: 'muster up' };
-  return { servers: [DEFAULT_SERVER], from: 'default' };
+  if (run !== undefined) return target(run.servers, 'muster up');
+  return target([DEFAULT_SERVER], 'default');
 }
 
 export function splitServers(text: string): readonly string[] {

@@ -7,6 +7,8 @@ const runFileSchema = z.object({
   v: z.literal(1),
   cluster: z.string(),
   servers: z.array(z.string()).min(1),
+  /** Of its administrator: a file of credentials, where its NATS asks for them. */
+  credentials: z.string().optional(),
   /** The data folder. */
   folder: z.string(),
   /** The folder goes when the cluster does. */

@@ -12,25 +12,35 @@ export type RegisterCommands = (program: Command, context: CliContext) => void;
 /** Options that every command of a running cluster has. */
 export interface ClusterOptions {
   readonly nats?: string;
+  readonly creds?: string;
   readonly json?: boolean;
 }
 
-/** Adds `--nats` and `--json`. */
+/** Adds `--nats`, `--creds` and `--json`. */
 export function withClusterOptions(command: Command): Command {
   return command
     .option('--nats <url>', 'servers of the cluster, comma-separated (or MUSTER_NATS_URL)')
+    .option('--creds <file>', 'credentials for NATS (or MUSTER_NATS_CREDS_FILE)')
     .option('--json', 'print one JSON object instead of text');
 }
 
 /** Connects to the cluster that the options mean, and closes the link afterwards. */
 export async function useCluster<T>(context: CliContext, options: ClusterOptions, use: (bus: MessageBus) => Promise<T>): Promise<T> {
-  const { servers, from } = findServers(context, options.nats);
+  const target = findServers(context, options);
+  const { servers, from } = target;
   const where = `${servers.join(', ')}${from === 'default' ? '' : ` (from ${from})`}`;
   let bus: MessageBus;
   try {
-    bus = await context.connect(servers);
+    bus = await context.connect(target);
   } catch (cause) {
     if (!isMusterError(cause)) throw cause;
+    if (cause.code === 'bad-request') throw cause;
+    if (cause.code === 'unauthorized') {
+      throw new CliError('unauthorized', `NATS at ${where} wants credentials, or others`, {
+        hint: 'name a file of them with --creds',
+        cause,
+      });
+    }
     const hint = from === 'default' ? "'muster up' starts a cluster; --nats names a running one" : 'is NATS running there?';
     throw new CliError(cause.code, `no connection to NATS at ${where}`, { hint, cause });
   }

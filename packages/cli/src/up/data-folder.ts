@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { z } from 'zod';
+import { AccessFolder } from '../cluster/access-folder.ts';
 import type { ProcessIdentity } from '../cluster/process-identity.ts';
 import { CliError } from '../exit.ts';
 
@@ -71,6 +72,11 @@ export class DataFolder {
       renameSync(`${path}.new`, path);
     }
     return path;
+  }
+
+  /** Users of its NATS, and their secrets. */
+  get access(): AccessFolder {
+    return new AccessFolder(join(this.path, 'access'));
   }
 
   logFile(name: string): string {

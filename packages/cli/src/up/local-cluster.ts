@@ -10,11 +10,13 @@ import { createHash } from 'node:crypto';
 import { readFileSync, rmSync } from 'node:fs';
 import { dirname } from 'node:path';
 import type { MessageBus } from '@muster/ports';
-import { isMusterError, type PoolSummary } from '@muster/protocol';
+import { isMusterError, natsAccessOf, type PoolSummary } from '@muster/protocol';
 import { z } from 'zod';
+import type { AccessFolder } from '../cluster/access-folder.ts';
 import { askAdmin } from '../cluster/ask-admin.ts';
 import { tryDescribeCold } from '../cluster/cold-pools.ts';
 import type { ConfigurationFile } from '../cluster/configuration-file.ts';
+import type { NatsTarget } from '../cluster/find-servers.ts';
 import { identityOf, isRunning } from '../cluster/process-identity.ts';
 import type { CliContext } from '../context.ts';
 import { CliError, cliErrorOf } from '../exit.ts';
@@ -22,6 +24,7 @@ import { findNatsServer } from '../nats-server/find-nats-server.ts';
 import { formatMs } from '../output/format.ts';
 import type { DataFolder, Started } from './data-folder.ts';
 import { endProcesses, workersOf } from './end-processes.ts';
+import { localAccess } from './local-access.ts';
 import { choosePort, forgetPortOf, natsLaunch, tryPortOf } from './nats-launch.ts';
 import type { ServicePrograms } from './service-programs.ts';
 import { type Launch, SupervisedProcess } from './supervised-process.ts';
@@ -56,6 +59,8 @@ export interface LocalClusterOptions {
   /** Of the first replica, the next ones above it; 0: any. */
   readonly httpPort: number;
   readonly programs: ServicePrograms;
+  /** Users of the servers that the configuration names; absent: the environment says who all processes are. */
+  readonly access: AccessFolder | undefined;
   /** Told what happens, line by line. */
   readonly say: (line: string) => void;
 }
@@ -67,6 +72,8 @@ export class LocalCluster {
   readonly #agents = new Map<string, SupervisedProcess>();
   #nats: SupervisedProcess | undefined;
   #servers: readonly string[] = [];
+  /** Whose credentials its processes have; undefined where the environment says who they are. */
+  #access: AccessFolder | undefined;
   #bus: MessageBus | undefined;
   #isReady = false;
 
@@ -79,12 +86,15 @@ export class LocalCluster {
    * as they answer: from then on other commands can look on.
    * @throws CliError where a program does not come up, or a replica refuses the configuration; the reason of `abort`
    */
-  async start(natsRuns: (servers: readonly string[]) => void): Promise<ClusterReady> {
+  async start(natsRuns: (target: NatsTarget) => void): Promise<ClusterReady> {
     await this.#endLeftovers();
-    this.#servers = this.#options.configuration.servers ?? [await this.#startNats()];
-    this.#bus = await this.#options.context.connect(this.#servers);
-    natsRuns(this.#servers);
-    const { drivers } = this.#options.configuration;
+    const { configuration, context } = this.#options;
+    this.#access = this.#options.access;
+    this.#servers = configuration.servers ?? [await this.#startNats()];
+    if (this.#access !== undefined) await this.#setUp();
+    this.#bus = await context.connect(this.target);
+    natsRuns(this.target);
+    const { drivers } = configuration;
     for (const kind of ['process', 'simulated']) if (drivers.includes(kind)) this.#startAgent(kind);
     for (let n = 1; n <= this.#options.replicas; n++) this.#startReplica(n);
     await this.#say('replicas', () => {
@@ -96,6 +106,11 @@ export class LocalCluster {
     const pools = await this.#waitForFloors(this.#bus, hosts);
     this.#isReady = true;
     return { nats: this.#servers.join(','), replicas: this.replicas(), hosts, pools };
+  }
+
+  /** Its NATS, for its administrator. */
+  get target(): NatsTarget {
+    return this.#targetOf('admin');
   }
 
   /** As they are now; a replica that is being started again is left out. */
@@ -146,9 +161,11 @@ export class LocalCluster {
     const { context, data, configuration, say } = this.#options;
     const program = await findNatsServer({ environment: context.environment, say });
     say(`nats-server ${program.version} (${program.from === 'PATH' ? 'on the PATH' : `from ${program.from}`}: ${program.path})`);
+    const { access, server: accessLines } = await localAccess(data, configuration.cluster, program.version);
+    this.#access = access;
     let port = await choosePort(data);
     const server = this.#supervise('nats-server', 'nats-server', () =>
-      natsLaunch(program.path, data, configuration.cluster, port, context.environment.all),
+      natsLaunch(program.path, data, configuration.cluster, port, accessLines, context.environment.all),
     );
     this.#nats = server;
     server.start();
@@ -161,10 +178,39 @@ export class LocalCluster {
     return `nats://127.0.0.1:${found}`;
   }
 
+  /** The streams, which replicas may not make. */
+  async #setUp(): Promise<void> {
+    const { context, configuration } = this.#options;
+    const nats = await context.dial(this.#targetOf('setup'));
+    try {
+      (await nats.openClusterStore({ cluster: configuration.cluster, replicas: configuration.natsReplicas })).close();
+    } finally {
+      await nats.close();
+    }
+  }
+
+  #targetOf(user: string): NatsTarget {
+    const { context, configuration } = this.#options;
+    const access = natsAccessOf(context.environment.all, configuration.tls);
+    if (this.#access === undefined) return { servers: this.#servers, access };
+    return { servers: this.#servers, access: { ...access, credentials: { kind: 'file', path: this.#access.credentials(user) } } };
+  }
+
+  /** Who a process is to NATS. */
+  #accessEnv(user: string): Readonly<Record<string, string>> {
+    if (this.#access === undefined) return {};
+    return { MUSTER_NATS_CREDS: '', MUSTER_NATS_CREDS_FILE: this.#access.credentials(user) };
+  }
+
   #startAgent(kind: string): void {
     const name = kind === 'process' ? 'host' : `host-${kind}`;
     const { data, programs } = this.#options;
-    const launch = () => this.#serviceLaunch(programs.host, { MUSTER_HOST_STATE: data.hostFolder(kind), MUSTER_HOST_KIND: kind });
+    const launch = () =>
+      this.#serviceLaunch(programs.host, {
+        ...this.#accessEnv(kind === 'process' ? 'host' : 'simulator'),
+        MUSTER_HOST_STATE: data.hostFolder(kind),
+        MUSTER_HOST_KIND: kind,
+      });
     const agent = this.#supervise('host', name, launch);
     this.#agents.set(kind, agent);
     agent.start();
@@ -182,6 +228,8 @@ export class LocalCluster {
         // A new name for each process: what is in flight for the one before is never taken for its successor's.
         MUSTER_REPLICA_ID: `r${n}-${context.random.id(6)}`,
         MUSTER_HTTP_PORT: String(port),
+        ...this.#accessEnv('replica'),
+        ...(this.#access === undefined ? {} : { MUSTER_WORKER_CREDS_FILE: this.#access.credentials('worker') }),
         MUSTER_KEY_FILE: data.keyFile(),
         MUSTER_READY_FILE: data.readyFile(name),
       });

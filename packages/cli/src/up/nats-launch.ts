@@ -13,14 +13,15 @@ export async function choosePort(data: DataFolder): Promise<number> {
   return data.state.natsPort ?? ((await isFree(DEFAULT_PORT)) ? DEFAULT_PORT : ANY_PORT);
 }
 
-/** How to start the folder's nats-server: JetStream on its store, for this machine only. */
-export function natsLaunch(program: string, data: DataFolder, cluster: string, port: number, env: Launch['env']): Launch {
+/** How to start the folder's nats-server: JetStream on its store, for this machine only, with `access` as to who may what. */
+export function natsLaunch(program: string, data: DataFolder, cluster: string, port: number, access: string, env: Launch['env']): Launch {
   const config = join(data.path, 'nats-server.conf');
   const lines = [
     `server_name: ${JSON.stringify(`muster-${cluster}`)}`,
     `listen: ${JSON.stringify(`127.0.0.1:${port}`)}`,
     `ports_file_dir: ${JSON.stringify(data.runFolder)}`,
     `jetstream { store_dir: ${JSON.stringify(data.natsFolder)} }`,
+    access,
   ];
   writeFileSync(config, `${lines.join('\n')}\n`, { mode: 0o600 });
   return { command: program, args: ['-c', config], env, folder: data.path };

@@ -1,6 +1,8 @@
 import { mkdirSync, mkdtempSync, realpathSync, rmSync } from 'node:fs';
 import { join, resolve } from 'node:path';
+import { AccessFolder } from '../cluster/access-folder.ts';
 import type { ConfigurationFile } from '../cluster/configuration-file.ts';
+import type { NatsTarget } from '../cluster/find-servers.ts';
 import { identityOf } from '../cluster/process-identity.ts';
 import { RunFiles } from '../cluster/run-file.ts';
 import type { CliContext } from '../context.ts';
@@ -18,6 +20,8 @@ export interface UpOptions {
   /** Where everything lies and stays; absent: a folder that goes at the end. */
   readonly data: string | undefined;
   readonly programs: ServicePrograms;
+  /** A folder of `muster nats-config`, for servers that the configuration names. */
+  readonly access?: string | undefined;
   readonly say: (line: string) => void;
 }
 
@@ -25,6 +29,8 @@ export interface UpOptions {
 export interface RunningCluster {
   readonly cluster: LocalCluster;
   readonly ready: ClusterReady;
+  /** Its NATS, for its administrator. */
+  readonly target: NatsTarget;
   /** The data folder. */
   readonly folder: string;
 }
@@ -79,20 +85,22 @@ export async function runUp<T>(
     if (runFile !== undefined) runs.remove(runFile);
   });
   stop.signal.throwIfAborted();
-  const starting = new LocalCluster({ ...options, context, data });
+  const access = options.access === undefined ? undefined : new AccessFolder(resolve(context.folder, options.access));
+  const starting = new LocalCluster({ ...options, access, context, data });
   cluster = starting;
   resources.defer(async () => {
     await starting.end(true);
     await forced;
   });
-  const note = (servers: readonly string[]): void => {
+  const note = ({ servers, access }: NatsTarget): void => {
     const me = identityOf(process.pid);
     if (me === undefined) return;
     const common = { v: 1, cluster: configuration.cluster, folder, isTemporary } as const;
-    runFile = runs.write({ ...common, ...me, servers: [...servers], startedWallMs: clock.wallMs() });
+    const credentials = access.credentials?.kind === 'file' ? { credentials: access.credentials.path } : {};
+    runFile = runs.write({ ...common, ...me, ...credentials, servers: [...servers], startedWallMs: clock.wallMs() });
   };
   const ready = await starting.start(note);
-  return await use({ cluster: starting, ready, folder }, stop.signal);
+  return await use({ cluster: starting, target: starting.target, ready, folder }, stop.signal);
 }
 
 /** Ends what a `muster up` without `--data` left when it was killed: nobody can come back to that folder. */

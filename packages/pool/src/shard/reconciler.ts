@@ -79,9 +79,11 @@ export class Reconciler {
       name: `start:${slot.id}`,
       retry: START_RETRY,
       run: async () => {
-        const creating = this.#startLimit(() =>
-          this.#driver.create({ slot: slot.id, shard: slot.shard, pool: name, template, placement, token }),
-        );
+        const creating = this.#startLimit(async () => {
+          const natsCredentials = await this.#secrets.natsCredentials?.(slot.id);
+          const credentials = natsCredentials === undefined ? {} : { natsCredentials };
+          return this.#driver.create({ slot: slot.id, shard: slot.shard, pool: name, template, placement, token, ...credentials });
+        });
         this.#starting.set(slot.id, creating);
         try {
           const outcome = await creating;

@@ -37,6 +37,8 @@ const SILENT_REPLACED_PER_TICK = 1;
 
 export interface Secrets {
   slotToken(slot: string): string;
+  /** What a slot's worker proves to NATS who it is with; undefined where NATS asks for nothing. */
+  natsCredentials?(slot: string): Promise<string> | undefined;
   reservationToken(reservation: string, slot: string, epoch: number): string;
 }
 

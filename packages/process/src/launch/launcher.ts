@@ -9,6 +9,8 @@ export interface LaunchSpec {
   readonly env: Readonly<Record<string, string>>;
   /** Secret. */
   readonly token: string;
+  /** Secret; what it proves to NATS who it is with. */
+  readonly natsCredentials?: string | undefined;
 }
 
 /** What became of a start; `retryable` false: it will not be better the next time. */

@@ -194,6 +194,7 @@ export class ProcessLauncher implements Launcher {
             MUSTER_SLOT: spec.slot,
             MUSTER_SHARD: spec.shard,
             MUSTER_TOKEN: spec.token,
+            ...(spec.natsCredentials === undefined ? {} : { MUSTER_NATS_CREDS: spec.natsCredentials }),
           },
         }),
       );

@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import { type ClusterConfig, contractOf, ownOf, type PoolSpec, type ProbeSpec, type WorkerTemplate } from '@muster/domain';
 import { LineCounter, parseDocument, visit } from 'yaml';
 import { MusterError } from '../errors.ts';
+import type { NatsTls } from './nats-access.ts';
 import { podTemplateOf } from './pod-template.ts';
 import { type ConfigRemark, remarksOf, wordsOf } from './problem.ts';
 import { type ClusterFile, clusterFileSchema } from './schema.ts';
@@ -13,6 +14,8 @@ export interface ParsedConfig {
   readonly natsServers: readonly string[] | undefined;
   /** Copies of the journals. */
   readonly natsReplicas: number;
+  /** Files as they are written: from the folder of the configuration. */
+  readonly natsTls: NatsTls;
   /** Undefined: 75 % of the machine's or the container's. */
   readonly hostMemoryBudgetBytes: number | undefined;
   /** Where pods are; what is left out is the pod's own, or the current context's. */
@@ -133,6 +136,7 @@ function compile(file: ClusterFile): ParsedConfig {
     cluster: file.cluster,
     natsServers: file.nats.servers,
     natsReplicas: file.nats.replicas,
+    natsTls: tlsOf(file.nats.tls),
     hostMemoryBudgetBytes: file.host.memoryBudget,
     kubernetes: withoutUndefined(file.kubernetes),
     config: { pools, orgs: file.orgs },
@@ -181,4 +185,11 @@ export function problemsOfChange(before: ClusterConfig, next: ClusterConfig): re
       .filter((key) => fixed[key] !== wanted[key])
       .map((key) => ({ path: `pools.${pool.name}.${key}`, message: `cannot change while the pool exists: it is ${fixed[key]}` }));
   });
+}
+
+function tlsOf({ ca, cert, key }: ClusterFile['nats']['tls']): NatsTls {
+  return {
+    ...(ca === undefined ? {} : { caFile: ca }),
+    ...(cert === undefined || key === undefined ? {} : { certFile: cert, keyFile: key }),
+  };
 }

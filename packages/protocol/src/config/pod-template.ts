@@ -3,7 +3,14 @@
 import type { PodTemplate } from '@muster/domain';
 
 /** What Muster sets for each worker (DESIGN 8). */
-export const RESERVED_ENV: readonly string[] = ['MUSTER_NATS_URL', 'MUSTER_CLUSTER', 'MUSTER_SLOT', 'MUSTER_SHARD', 'MUSTER_TOKEN'];
+export const RESERVED_ENV: readonly string[] = [
+  'MUSTER_NATS_URL',
+  'MUSTER_NATS_CREDS',
+  'MUSTER_CLUSTER',
+  'MUSTER_SLOT',
+  'MUSTER_SHARD',
+  'MUSTER_TOKEN',
+];
 
 /** The container that is the worker, where there are several; the first one where none has this name. */
 export const WORKER_CONTAINER = 'worker';

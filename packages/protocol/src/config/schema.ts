@@ -44,6 +44,9 @@ const text = (max: number) =>
     .max(max)
     .regex(/^[^\0]*$/, 'may not have a NUL');
 
+/** A file, looked for from the folder of the configuration. */
+const file = text(4_096).min(1);
+
 /** A template is part of every command to start a worker, and of the configuration's record. */
 const TEMPLATE_BYTES_MAX = 16 * 1024;
 
@@ -149,6 +152,10 @@ export const clusterFileSchema = z.strictObject({
         .max(20)
         .optional(),
       replicas: z.literal([1, 3, 5]).default(1),
+      tls: z
+        .strictObject({ ca: file.optional(), cert: file.optional(), key: file.optional() })
+        .refine(({ cert, key }) => (cert === undefined) === (key === undefined), 'must have cert and key, or neither')
+        .prefault({}),
     })
     .prefault({}),
   host: z.strictObject({ memoryBudget: size('1MiB').optional() }).prefault({}),

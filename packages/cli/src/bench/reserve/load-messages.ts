@@ -1,3 +1,4 @@
+import type { NatsTarget } from '../../cluster/find-servers.ts';
 import type { HistogramData } from '../measure/latency-histogram.ts';
 
 /** What the load is made on: the cluster, or the bare messages and appends beside it. */
@@ -15,7 +16,7 @@ export type LoadShape =
 export type LoadCall =
   | {
       readonly type: 'connect';
-      readonly servers: readonly string[];
+      readonly nats: NatsTarget;
       readonly pool: string;
       readonly skeletonSubject: string;
       /** Begins the names of its orgs; no other process has it. */

@@ -24,9 +24,9 @@ async function answer(call: LoadCall): Promise<unknown> {
   }
 }
 
-async function connect({ servers, pool, skeletonSubject, ...call }: Extract<LoadCall, { type: 'connect' }>): Promise<void> {
+async function connect({ nats, pool, skeletonSubject, ...call }: Extract<LoadCall, { type: 'connect' }>): Promise<void> {
   orgPrefix = call.orgPrefix;
-  const { bus } = await connectNats({ servers, name: 'muster bench', ...tools });
+  const { bus } = await connectNats({ servers: nats.servers, name: 'muster bench', ...tools, ...nats.access });
   const witness = new ReleaseWitness(bus, (reservation, why) => refused.push({ reservation, why }));
   const client = new MusterClient({ bus: witness, ...tools });
   targets = { muster: new MusterTarget(client, pool), skeleton: new SkeletonTarget(bus, tools, skeletonSubject) };

@@ -7,6 +7,7 @@
 import type { MessageBus } from '@muster/ports';
 import type { PoolSummary } from '@muster/protocol';
 import { askAdmin } from '../../cluster/ask-admin.ts';
+import type { NatsTarget } from '../../cluster/find-servers.ts';
 import type { CliContext } from '../../context.ts';
 import { CliError, EXIT } from '../../exit.ts';
 import { ReservationHistory } from '../history/reservation-history.ts';
@@ -59,26 +60,26 @@ function clientsOf({ clients, rate, burst }: Pick<ReserveBenchOptions, 'clients'
 /** @throws CliError, MusterError where the run could not be made; the signal's reason */
 export async function benchReserve(
   context: CliContext,
-  servers: readonly string[],
+  target: NatsTarget,
   options: ReserveBenchOptions,
   signal: AbortSignal,
 ): Promise<ReserveReport> {
   await using resources = new AsyncDisposableStack();
-  const bus = await context.connect(servers);
+  const bus = await context.connect(target);
   resources.defer(() => bus.close());
   const pool = await choosePool(bus, options.pool, 'simulated');
   if (options.recycle !== undefined && pool.recycle !== options.recycle) {
     throw new CliError('usage', `pool ${pool.pool} has recycle: ${pool.recycle}, not ${options.recycle}`, { exitCode: EXIT.usage });
   }
   const { replicas } = await askAdmin(bus, { type: 'status' });
-  const run = new ReserveRun({ context, bus, servers, options, pool, signal });
+  const run = new ReserveRun({ context, bus, target, options, pool, signal });
   return await run.run(replicas.filter(({ isAlive }) => isAlive).length, resources);
 }
 
 interface ReserveRunParts {
   readonly context: CliContext;
   readonly bus: MessageBus;
-  readonly servers: readonly string[];
+  readonly target: NatsTarget;
   readonly options: ReserveBenchOptions;
   readonly pool: PoolSummary;
   readonly signal: AbortSignal;
@@ -170,12 +171,12 @@ class ReserveRun {
   }
 
   async #startSkeleton(replicas: number, resources: AsyncDisposableStack): Promise<void> {
-    const { bus, servers, pool } = this.#parts;
+    const { bus, target, pool } = this.#parts;
     const run = this.#id;
     resources.use(await makeScratchStream(bus, run));
     const start = async (role: SkeletonStart['role'], number: number): Promise<void> => {
       const child = this.#fork('skeleton-process', resources);
-      await child.call({ type: 'start', role, name: `${role}-${number}`, servers, run, recycle: pool.recycle }, CALL_SLACK_MS);
+      await child.call({ type: 'start', role, name: `${role}-${number}`, nats: target, run, recycle: pool.recycle }, CALL_SLACK_MS);
     };
     await start('worker', 1);
     await start('owner', 1);
@@ -183,13 +184,13 @@ class ReserveRun {
   }
 
   async #startLoad(resources: AsyncDisposableStack): Promise<void> {
-    const { options, servers, pool } = this.#parts;
+    const { options, target, pool } = this.#parts;
     const count = Math.min(options.processes, clientsOf(options));
     this.#load = Array.from({ length: count }, () => this.#fork('load-process', resources));
     const skeletonSubject = skeletonSubjects(this.#id).command;
     await this.#callAll<void>((index) => ({
       type: 'connect',
-      servers,
+      nats: target,
       pool: pool.pool,
       skeletonSubject,
       orgPrefix: `bench-${this.#id}-${index}`,

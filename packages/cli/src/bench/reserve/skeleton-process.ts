@@ -13,7 +13,12 @@ import { type SkeletonCall, type SkeletonStart, skeletonSubjects } from './skele
 
 async function answer(call: SkeletonCall): Promise<void> {
   const tools = { clock: new SystemClock(), random: new SystemRandom(), logger: silentLogger };
-  const { bus } = await connectNats({ servers: call.servers, name: `muster bench skeleton ${call.role}`, ...tools });
+  const { bus } = await connectNats({
+    servers: call.nats.servers,
+    name: `muster bench skeleton ${call.role}`,
+    ...tools,
+    ...call.nats.access,
+  });
   if (call.role === 'worker') serveWorkers(bus, call);
   else await follow(bus, call);
   if (call.role === 'owner') startSkeletonOwner(bus, call);

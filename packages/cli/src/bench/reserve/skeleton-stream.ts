@@ -1,3 +1,4 @@
+import type { NatsTarget } from '../../cluster/find-servers.ts';
 import type { MessageBus } from '@muster/ports';
 import { decode, encode } from '@muster/protocol';
 import { CliError } from '../../exit.ts';
@@ -7,7 +8,7 @@ export interface SkeletonStart {
   readonly role: 'owner' | 'follower' | 'worker';
   /** Of its role. */
   readonly name: string;
-  readonly servers: readonly string[];
+  readonly nats: NatsTarget;
   readonly run: string;
   /** Whose messages it makes: the pool's. */
   readonly recycle: 'single-use' | 'same-org' | 'shared';
@@ -17,7 +18,7 @@ export type SkeletonCall = SkeletonStart & { readonly type: 'start' };
 /** Subjects and stream of one run's skeleton; none of them is Muster's. */
 export function skeletonSubjects(run: string) {
   return {
-    stream: `BENCH_${run}`,
+    stream: 'muster_bench',
     journal: `muster_bench.${run}.journal`,
     command: `muster_bench.${run}.command`,
     worker: (slot: string): string => `muster_bench.${run}.worker.${slot}`,

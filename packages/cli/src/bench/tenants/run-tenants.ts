@@ -7,6 +7,7 @@
 import { MusterClient } from '@muster/client';
 import type { MessageBus } from '@muster/ports';
 import { askAdmin } from '../../cluster/ask-admin.ts';
+import type { NatsTarget } from '../../cluster/find-servers.ts';
 import type { CliContext } from '../../context.ts';
 import { ReleaseWitness } from '../history/release-witness.ts';
 import { ReservationHistory } from '../history/reservation-history.ts';
@@ -47,14 +48,14 @@ const OLD_VIEW_MS = 5_000;
 /** @throws CliError, MusterError where the run could not be made; the signal's reason */
 export async function benchTenants(
   context: CliContext,
-  servers: readonly string[],
+  target: NatsTarget,
   options: TenantsOptions,
   signal: AbortSignal,
 ): Promise<TenantsReport> {
   await using resources = new AsyncDisposableStack();
   const run = new TenantsRun(context, options, signal);
   const connect = async (): Promise<MessageBus> => {
-    const bus = await context.connect(servers);
+    const bus = await context.connect(target);
     resources.defer(() => bus.close());
     return bus;
   };
