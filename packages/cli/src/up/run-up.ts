@@ -92,11 +92,11 @@ export async function runUp<T>(
     await starting.end(true);
     await forced;
   });
-  const note = ({ servers, access }: NatsTarget): void => {
+  const note = ({ servers, access: { credentials: proof } }: NatsTarget): void => {
     const me = identityOf(process.pid);
     if (me === undefined) return;
     const common = { v: 1, cluster: configuration.cluster, folder, isTemporary } as const;
-    const credentials = access.credentials?.kind === 'file' ? { credentials: access.credentials.path } : {};
+    const credentials = proof?.kind === 'file' ? { credentials: proof.path } : {};
     runFile = runs.write({ ...common, ...me, ...credentials, servers: [...servers], startedWallMs: clock.wallMs() });
   };
   const ready = await starting.start(note);

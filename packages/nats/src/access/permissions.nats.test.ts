@@ -110,8 +110,10 @@ describe.each(matrix)('$kind on nats-server $version', ({ path, version, kind })
   });
 
   it('lets a replica do all that it does, on what the set-up user made', async () => {
-    const { bus, openClusterStore } = await join('replica');
-    const { journal, latestValues, close } = await openClusterStore({ cluster: CLUSTER });
+    const replica = await join('replica');
+    const { bus } = replica;
+    const store = await replica.openClusterStore({ cluster: CLUSTER });
+    const { journal, latestValues } = store;
     const seen: string[] = [];
     const following = await journal.follow({
       message: ({ shard }) => void seen.push(shard),
@@ -128,7 +130,7 @@ describe.each(matrix)('$kind on nats-server $version', ({ path, version, kind })
     await latestValues.put('slot.pool-a', encode({}));
     await latestValues.delete('slot.pool-a');
     following.unsubscribe();
-    close();
+    store.close();
     const heard: string[] = [];
     const publicSubjects = [
       subjects.reserveAny(),
@@ -392,60 +394,58 @@ describe.each(matrix)('$kind on nats-server $version', ({ path, version, kind })
   });
 
   // A worker's own credentials need the templates of JWTs; with the others all workers are one user (docs/guide/security.md).
-  if (kind === 'jwt')
-    describe('with credentials for each slot', () => {
-      it('lets one worker neither read what another is told, nor speak for it', async () => {
-        const worker = await enter('worker', await workerText('pool-a'));
-        for (const subject of [
-          subjects.workerHello('pool', 'pool-b'),
-          subjects.workerBeat('pool', 'pool-b'),
-          subjects.workerBeat('other', 'pool-b'),
-        ]) {
-          expect(await worker.mayPublish(subject), subject).toBe(false);
-        }
-        for (const subject of [
-          subjects.workerCommand('pool', 'pool-b', '*'),
-          subjects.workerCommand('pool', '*', '*'),
-          'muster.v1.worker.>',
-          '_INBOX_muster.worker.pool-b.>',
-          '_INBOX_muster.worker.>',
-        ]) {
-          expect(await worker.maySubscribe(subject), subject).toBe(false);
-        }
-        expect(await worker.mayPublish(subjects.workerBeat('pool', 'pool-a'))).toBe(true);
-        expect(await worker.maySubscribe(subjects.workerCommand('pool', 'pool-a', 'i1'))).toBe(true);
-      });
-
-      it('lets a worker come back without any replica, also after the server was started again', async () => {
-        const { bus } = await join('worker', await workerText('pool-c'));
-        await server.restart();
-        await eventually(() => bus.isConnected, { timeoutMs: 20_000 });
-        await bus.flush();
-      });
+  describe.runIf(kind === 'jwt')('with credentials for each slot', () => {
+    it('lets one worker neither read what another is told, nor speak for it', async () => {
+      const worker = await enter('worker', await workerText('pool-a'));
+      for (const subject of [
+        subjects.workerHello('pool', 'pool-b'),
+        subjects.workerBeat('pool', 'pool-b'),
+        subjects.workerBeat('other', 'pool-b'),
+      ]) {
+        expect(await worker.mayPublish(subject), subject).toBe(false);
+      }
+      for (const subject of [
+        subjects.workerCommand('pool', 'pool-b', '*'),
+        subjects.workerCommand('pool', '*', '*'),
+        'muster.v1.worker.>',
+        '_INBOX_muster.worker.pool-b.>',
+        '_INBOX_muster.worker.>',
+      ]) {
+        expect(await worker.maySubscribe(subject), subject).toBe(false);
+      }
+      expect(await worker.mayPublish(subjects.workerBeat('pool', 'pool-a'))).toBe(true);
+      expect(await worker.maySubscribe(subjects.workerCommand('pool', 'pool-a', 'i1'))).toBe(true);
     });
+
+    it('lets a worker come back without any replica, also after the server was started again', async () => {
+      const { bus } = await join('worker', await workerText('pool-c'));
+      await server.restart();
+      await eventually(() => bus.isConnected, { timeoutMs: 20_000 });
+      await bus.flush();
+    });
+  });
 
   // Before 2.11 a server with JWTs takes nobody in without one.
-  if (kind !== 'jwt' || isAtLeast(version, '2.11.0'))
-    describe('with an anonymous user', () => {
-      it('lets whoever comes reserve and look on, and no more', async () => {
-        const { server: config } = await makeAccessFiles(newAccessBook(CLUSTER, kind, [...USERS, { role: 'anonymous' }]));
-        await using open = await startNatsServer({ binary: path, config });
-        await using anybody = new User(await connect({ servers: open.url }));
-        for (const subject of [subjects.reserve('pool'), subjects.release(), '$SRV.INFO'])
-          expect(await anybody.mayPublish(subject), subject).toBe(true);
-        for (const subject of ['_INBOX.x.*', 'muster.v1.events.>', 'muster.v1.reservation.*.lost']) {
-          expect(await anybody.maySubscribe(subject), subject).toBe(true);
-        }
-        for (const subject of [
-          subjects.admin(),
-          subjects.journal(CLUSTER, 'pool'),
-          subjects.shardCommand('pool'),
-          `$JS.API.STREAM.MSG.GET.${STREAM}`,
-        ]) {
-          expect(await anybody.mayPublish(subject), subject).toBe(false);
-        }
-        for (const subject of ['>', subjects.journals(CLUSTER), '_INBOX_muster.>'])
-          expect(await anybody.maySubscribe(subject), subject).toBe(false);
-      });
+  describe.runIf(kind !== 'jwt' || isAtLeast(version, '2.11.0'))('with an anonymous user', () => {
+    it('lets whoever comes reserve and look on, and no more', async () => {
+      const { server: config } = await makeAccessFiles(newAccessBook(CLUSTER, kind, [...USERS, { role: 'anonymous' }]));
+      await using open = await startNatsServer({ binary: path, config });
+      await using anybody = new User(await connect({ servers: open.url }));
+      for (const subject of [subjects.reserve('pool'), subjects.release(), '$SRV.INFO'])
+        expect(await anybody.mayPublish(subject), subject).toBe(true);
+      for (const subject of ['_INBOX.x.*', 'muster.v1.events.>', 'muster.v1.reservation.*.lost']) {
+        expect(await anybody.maySubscribe(subject), subject).toBe(true);
+      }
+      for (const subject of [
+        subjects.admin(),
+        subjects.journal(CLUSTER, 'pool'),
+        subjects.shardCommand('pool'),
+        `$JS.API.STREAM.MSG.GET.${STREAM}`,
+      ]) {
+        expect(await anybody.mayPublish(subject), subject).toBe(false);
+      }
+      for (const subject of ['>', subjects.journals(CLUSTER), '_INBOX_muster.>'])
+        expect(await anybody.maySubscribe(subject), subject).toBe(false);
     });
+  });
 });
