@@ -10,9 +10,15 @@ const ENV = {
 };
 
 describe('workerIdentityFromEnv', () => {
+  it('reads what the worker proves to NATS who it is with, and whom it trusts', () => {
+    const env = { ...ENV, MUSTER_NATS_CREDS: 'of its own', MUSTER_NATS_CA_FILE: '/ca.pem' };
+    expect(workerIdentityFromEnv(env).nats).toEqual({ credentials: { kind: 'creds', contents: 'of its own' }, tls: { caFile: '/ca.pem' } });
+  });
+
   it('reads who the worker is and where NATS is', () => {
     expect(workerIdentityFromEnv(ENV)).toEqual({
       servers: ['nats://a:4222', 'nats://b:4222'],
+      nats: {},
       identity: { cluster: 'demo', slot: 'duckdb-a1', shard: 'duckdb', token: 't' },
     });
   });
