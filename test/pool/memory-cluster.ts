@@ -4,6 +4,7 @@ import { type PoolNode, startPools } from '@muster/pool';
 import {
   ManualClock,
   MemoryBus,
+  MemoryHttpCaller,
   MemoryJournal,
   MemoryJournalServer,
   type MemoryLogger,
@@ -42,6 +43,8 @@ export interface MemoryClusterOptions {
   readonly startMs?: number;
   /** What the workers do; the default takes every activation. */
   readonly handlers?: (spec: WorkerSpec) => Partial<WorkerHandlers>;
+  /** The workers know nothing of Muster: they say no hello. */
+  readonly isMute?: boolean;
   readonly logger?: MemoryLogger;
 }
 
@@ -53,6 +56,7 @@ export class MemoryCluster {
   readonly workers = new Map<string, Worker>();
   readonly workerBuses = new Map<string, MemoryBus>();
   readonly driver: MemoryWorkerDriver;
+  readonly http = new MemoryHttpCaller();
   readonly client = new MemoryBus({ network: this.network, name: 'client' });
   readonly #options: MemoryClusterOptions;
   readonly config: ClusterConfig;
@@ -89,7 +93,11 @@ export class MemoryCluster {
         random,
         logger,
         metrics,
-        drivers: new Map([['simulated', this.driver]]),
+        drivers: new Map([
+          ['simulated', this.driver],
+          ['kubernetes', this.driver],
+        ]),
+        http: this.http,
         initialConfig: this.config,
         secrets: {
           slotToken: (slot) => slotToken(KEY, slot),
@@ -161,6 +169,7 @@ export class MemoryCluster {
   }
 
   #play(spec: WorkerSpec): { stop(): void } {
+    if (this.#options.isMute === true) return { stop: () => undefined };
     const bus = new MemoryBus({ network: this.network, name: `worker-${spec.slot}` });
     const handlers = this.#options.handlers?.(spec) ?? {};
     const worker = startWorker({

@@ -21,6 +21,7 @@ const rules: readonly (readonly [string, number, number])[] = [
   ['a stop that is slow is not the end of the next spawn', b.stopHardMs + b.createTimeoutMs, b.spawnMs],
   ['an orphan has been missed by a sweep and a takeover before it may be removed', b.sweepMs + b.takeoverMs, b.orphanAgeMs],
   ['an idle worker that nobody answers outlives a restart of everything and a spawn', b.spawnMs + b.beatLostMs, b.orphanAfterMs],
+  ['room may take longer to appear than a worker to start in it', b.spawnMs, b.heldMs],
   ['whoever holds a pool can renew the hold many times', 10 * b.tickMs, b.holdMs],
   ['the hint of a miss is at most half a minute', b.retryHintMs, b.retryHintMaxMs],
 ];

@@ -5,6 +5,8 @@
 export const BUDGETS = {
   /** From the decision to start a worker to its hello. */
   spawnMs: 5 * 60_000,
+  /** A worker that the cluster has no room for is held so long: it is the signal that makes room appear. */
+  heldMs: 30 * 60_000,
   activationMs: 10_000,
   /** A driver's call to start one worker. */
   createTimeoutMs: 30_000,

@@ -1,6 +1,16 @@
 // One replica's part in all pools: defines the shards that the configuration in force wants, and serves the subjects.
 import type { ClusterConfig, PoolSpec } from '@muster/domain';
-import type { Clock, Logger, MessageBus, MessageSubscription, Metrics, Random, Subscription, WorkerDriver } from '@muster/ports';
+import type {
+  Clock,
+  HttpCaller,
+  Logger,
+  MessageBus,
+  MessageSubscription,
+  Metrics,
+  Random,
+  Subscription,
+  WorkerDriver,
+} from '@muster/ports';
 import { JANITOR_SHARD, shardsOf, subjects } from '@muster/protocol';
 import type { Runtime, Shadow } from '@muster/runtime';
 import pLimit from 'p-limit';
@@ -29,6 +39,8 @@ export interface PoolNodeOptions {
   readonly logger: Logger;
   readonly metrics: Metrics;
   readonly secrets: Secrets;
+  /** How workers that say no hello are told; without it their activations fail. */
+  readonly http?: HttpCaller;
   /** By the driver name of the configuration. */
   readonly drivers: ReadonlyMap<PoolSpec['driver'], WorkerDriver>;
   /** What a new cluster begins with. */
@@ -74,7 +86,18 @@ export async function startPools(options: PoolNodeOptions): Promise<PoolNode> {
         return [];
       }
       return shardsOf(spec.name, spec.shards).map((shard, part) =>
-        poolShard({ shard, pool: spec.name, part, config: current, spec, driver, secrets: options.secrets, meters, startLimit }),
+        poolShard({
+          shard,
+          pool: spec.name,
+          part,
+          config: current,
+          spec,
+          driver,
+          secrets: options.secrets,
+          meters,
+          startLimit,
+          http: options.http,
+        }),
       );
     });
     runtime.define([janitor, ...shards]);

@@ -66,6 +66,8 @@ export type CreateOutcome =
 /** Starts and stops workers. Idempotent, named by slot. Calls are independent and may run in parallel. */
 export interface WorkerDriver {
   readonly name: string;
+  /** There is nowhere else to start a worker: whoever waits for this driver to come back loses nothing by it. */
+  readonly isOnePlace?: boolean;
   /** How many workers of this template fit in all, running ones included. */
   capacity(template: WorkerTemplate): Capacity;
   /**
@@ -93,6 +95,11 @@ export interface WorkerDriver {
   }>;
   /** Calls back with each change it hears of; may miss some, `list` is the truth. */
   watch(listener: (status: WorkerStatus) => void): Subscription;
+  /**
+   * Notes at what runs whose it is (a label, for network policies); absent where the driver has no such thing. Returns at
+   * once and costs nothing where it is noted already: whoever cares says it again now and then.
+   */
+  noteOrg?(slot: string, handle: WorkerHandle, org: string): void;
   /** Hosts or the like, for people to look at. */
   describe(): readonly HostStatus[];
   /**

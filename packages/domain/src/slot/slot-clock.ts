@@ -1,5 +1,6 @@
 import type { PoolSpec } from '../pool-spec.ts';
-import type { SlotEvent, SlotStateName } from './slot-machine.ts';
+import { BUDGETS } from '../budgets.ts';
+import { isHeld, type SlotEvent, type SlotHold, type SlotStateName } from './slot-machine.ts';
 
 /** The clock of one state of a slot: started on entering it, touched by nothing else. */
 export interface SlotClock {
@@ -16,10 +17,17 @@ const RESET_MS = 10_000;
  * The clock of a state by itself; undefined where none runs. A lease is not here: it runs through `activating` and
  * `active`, and is renewed. Nor is an activation: it is a task with a time-out of the owner that sent it.
  */
-export function slotClock(state: SlotStateName, spec: PoolSpec): SlotClock | undefined {
+export function slotClock(
+  { state, hold }: { readonly state: SlotStateName; readonly hold?: SlotHold },
+  spec: PoolSpec,
+): SlotClock | undefined {
   switch (state) {
-    case 'spawning':
-      return { delayMs: spec.spawnMs, clock: 'internal', event: { type: 'spawn.timed-out' } };
+    case 'spawning': {
+      const event: SlotEvent = { type: 'spawn.timed-out' };
+      if (hold !== undefined && isHeld({ hold })) return { delayMs: BUDGETS.heldMs, clock: 'internal', event };
+      // How long ago its hold ended is in no record: after a takeover it has the whole time again.
+      return { delayMs: spec.spawnMs, clock: hold === undefined ? 'internal' : 'external', event };
+    }
     case 'reserved.parked':
       return { delayMs: spec.parkedTtlMs, clock: 'internal', event: { type: 'parked.expired' } };
     case 'reserved.resetting':

@@ -8,6 +8,8 @@ const reserve = (org: string): SlotEvent => ({ type: 'slot.reserved', org, reque
 const events: SlotEvent[] = [
   { type: 'worker.created', handle: { host: 'h1', pid: 1 } },
   { type: 'worker.ready', instance: 'i1', endpoint: 'http://127.0.0.1:1' },
+  { type: 'worker.held', detail: 'unschedulable: no room' },
+  { type: 'worker.placed' },
   { type: 'spawn.failed', detail: 'exit 1' },
   { type: 'spawn.timed-out' },
   reserve('acme'),

@@ -35,6 +35,13 @@ export interface SlotReservation {
   readonly source: 'warm' | 'parked' | 'waited';
 }
 
+/** The cluster has no room for the worker: its slot waits, is not replaced, and counts for no breaker (DESIGN 7.2). */
+export interface SlotHold {
+  readonly reason: string;
+  /** It has room by now: from here on it has the whole time that a spawn may take. */
+  readonly isOver: boolean;
+}
+
 export interface SlotHandle {
   readonly host?: string;
   readonly pid?: number;
@@ -64,6 +71,8 @@ export interface SlotContext {
   /** Why it is draining, and in what words. */
   readonly reason: EndReason | null;
   readonly detail: string | null;
+  /** Absent: it never had to wait for room. */
+  readonly hold?: SlotHold;
 }
 
 export interface SlotInput {
@@ -78,6 +87,8 @@ export interface SlotInput {
 export type SlotEvent =
   | { readonly type: 'worker.created'; readonly handle: SlotHandle }
   | { readonly type: 'worker.ready'; readonly instance: string; readonly endpoint: string }
+  | { readonly type: 'worker.held'; readonly detail: string }
+  | { readonly type: 'worker.placed' }
   | { readonly type: 'spawn.failed'; readonly detail: string }
   | { readonly type: 'spawn.timed-out' }
   | {
@@ -120,6 +131,11 @@ export const SLOT_STATES = [
 ] as const;
 export type SlotStateName = (typeof SLOT_STATES)[number];
 
+/** The cluster has no room for its worker now. */
+export function isHeld(slot: Pick<SlotContext, 'hold'>): boolean {
+  return slot.hold !== undefined && !slot.hold.isOver;
+}
+
 const none = { org: null, reservation: null } as const;
 
 /** The machine. Time, ids and policies arrive inside its events. */
@@ -132,6 +148,8 @@ export const slotMachine = setup({
   },
   guards: {
     isSameOrg: ({ context, event }) => event.type === 'slot.reserved' && event.org === context.org,
+    hasRoom: ({ context }) => !isHeld(context),
+    isHeld: ({ context }) => isHeld(context),
     isForced: ({ event }) => event.type === 'drain.ordered' && event.isForced === true,
     keepsWorker: ({ event }) => event.type === 'reservation.released' && event.recycle === 'same-org',
     resetsWorker: ({ event }) => event.type === 'reservation.released' && event.recycle === 'shared',
@@ -155,6 +173,8 @@ export const slotMachine = setup({
         : { reservation: null, lastEnd: { epoch: context.epoch, reason: event.reason } },
     ),
     introduce: assign(({ event }) => (event.type === 'worker.ready' ? { instance: event.instance, endpoint: event.endpoint } : {})),
+    hold: assign(({ event }) => (event.type === 'worker.held' ? { hold: { reason: event.detail, isOver: false } } : {})),
+    endHold: assign(({ context }) => (context.hold === undefined ? {} : { hold: { ...context.hold, isOver: true } })),
     remember: assign(({ event }) => (event.type === 'worker.created' ? { handle: event.handle } : {})),
     readdress: assign(({ event }) =>
       event.type === 'worker.activated' && event.endpoint !== undefined ? { endpoint: event.endpoint } : {},
@@ -182,12 +202,23 @@ export const slotMachine = setup({
       entry: { type: 'want', params: { type: 'worker.start' } },
       on: {
         'worker.created': { actions: 'remember' },
+        'worker.held': { guard: 'hasRoom', actions: 'hold' },
+        'worker.placed': { guard: 'isHeld', actions: 'endHold' },
         'worker.ready': { target: 'warm', actions: 'introduce' },
         'spawn.failed': {
           target: 'draining',
           actions: { type: 'say', params: ({ event }) => ({ reason: 'spawn-failed', detail: event.detail }) },
         },
-        'spawn.timed-out': { target: 'draining', actions: { type: 'say', params: { reason: 'spawn-timed-out' } } },
+        'spawn.timed-out': {
+          target: 'draining',
+          actions: {
+            type: 'say',
+            params: ({ context }) => ({
+              reason: 'spawn-timed-out',
+              ...(isHeld(context) && context.hold !== undefined ? { detail: context.hold.reason } : {}),
+            }),
+          },
+        },
         'worker.lost': {
           target: 'draining',
           actions: { type: 'say', params: ({ event }) => ({ reason: 'spawn-failed', detail: event.detail }) },

@@ -5,8 +5,18 @@
 // Invariants:
 //   P1. Only an intent creates a slot; each is applied once (`intentApplied` is in the same record as what it started).
 //   P2. The live slots never exceed the shard's part of the cap, whatever an intent says.
-import { BUDGETS, type Ceiling, type ClusterConfig, type OrgSpec, ownOf, type PoolSpec, type SlotEvent, shareOf } from '@muster/domain';
-import type { WorkerDriver } from '@muster/ports';
+import {
+  BUDGETS,
+  type Ceiling,
+  type ClusterConfig,
+  type OrgSpec,
+  isHeld,
+  ownOf,
+  type PoolSpec,
+  type SlotEvent,
+  shareOf,
+} from '@muster/domain';
+import type { HttpCaller, WorkerDriver } from '@muster/ports';
 import {
   CLIENT_COMMANDS,
   CUT_NAMES_MAX,
@@ -63,6 +73,8 @@ export interface PoolShardOptions {
   readonly secrets: Secrets;
   readonly meters: PoolMeters;
   readonly startLimit: LimitFunction;
+  /** How workers that say no hello are told. */
+  readonly http?: HttpCaller | undefined;
 }
 
 /** A shard of a pool for the runtime to run wherever it is owned. */
@@ -112,7 +124,14 @@ class PoolShard implements ShardSession {
       },
       options.meters,
     );
-    this.#link = new WorkerLink(shard, this.#slots, this.#desk, options.secrets, () => this.#spec.activationMs);
+    this.#link = new WorkerLink({
+      shard,
+      slots: this.#slots,
+      desk: this.#desk,
+      secrets: options.secrets,
+      http: options.http,
+      spec: current,
+    });
     this.#reconciler = new Reconciler({
       shard,
       slots: this.#slots,
@@ -231,7 +250,8 @@ class PoolShard implements ShardSession {
   #changed(turn: Turn, change: SlotChange): void {
     this.#reporter.changed();
     const { before, after, event } = change;
-    if (before?.state === 'spawning' && event !== undefined) this.#spawned(turn, event, after.detail);
+    if (before?.state === 'spawning' && event !== undefined) this.#spawned(turn, event, after.detail, isHeld(before));
+    if (after.org !== null && after.org !== before?.org) turn.afterCommit(() => this.#reconciler.noteOrg(after));
     if (before?.reservation && after.reservation === null && after.lastEnd !== null) {
       const { reason } = after.lastEnd;
       if (reason !== 'released' && reason !== 'cancelled' && reason !== 'activation-failed') {
@@ -255,7 +275,7 @@ class PoolShard implements ShardSession {
     }
   }
 
-  #spawned(turn: Turn, event: SlotEvent, detail: string | null): void {
+  #spawned(turn: Turn, event: SlotEvent, detail: string | null, wasHeld: boolean): void {
     if (event.type === 'worker.ready') {
       this.#pace.ready(turn.nowMs);
       if (this.#state.failuresInRow > 0) this.#put(turn, { failuresInRow: 0, failureReason: null });
@@ -265,6 +285,8 @@ class PoolShard implements ShardSession {
     const reason = detail ?? event.type;
     this.#options.meters.spawnFailed(this.#spec.name, event.type);
     this.#shard.logger.warn({ pool: this.#spec.name, reason }, 'a worker did not come up');
+    // A cluster without room says nothing about the template.
+    if (wasHeld) return;
     this.#put(turn, { failuresInRow: this.#state.failuresInRow + 1, failureReason: reason.slice(0, 300) });
     if (this.#isBreakerOpen) this.#pace.failed(turn.nowMs);
   }

@@ -5,8 +5,8 @@
 //   L2. `worker.gone` is said only after the driver said that it is gone.
 //   L3. A worker without a slot is removed only past the age gate, after it was journaled what is removed, and never many
 //       at once.
-import { BUDGETS, type PoolSpec, type SlotEvent } from '@muster/domain';
-import type { Subscription, WorkerDriver, WorkerStatus } from '@muster/ports';
+import { BUDGETS, isHeld, type PoolSpec, type SlotEvent } from '@muster/domain';
+import type { CreateOutcome, Subscription, WorkerDriver, WorkerHandle, WorkerStatus } from '@muster/ports';
 import { MusterError } from '@muster/protocol';
 import type { OwnedShard, Turn } from '@muster/runtime';
 import type { LimitFunction } from 'p-limit';
@@ -14,11 +14,19 @@ import { sweepKind } from '../kinds.ts';
 import type { Slot, SlotTable } from './slot-table.ts';
 import type { Secrets, WorkerLink } from './worker-link.ts';
 
-const START_RETRY = { attemptsMax: 8, firstDelayMs: 200, delayMaxMs: 5_000 } as const;
+/** How often a worker is tried to be started that is refused for now, or by a host that may be gone for good. */
+const REFUSALS_MAX = 8;
+const START_RETRY = { attemptsMax: REFUSALS_MAX, firstDelayMs: 200, delayMaxMs: 5_000 } as const;
+/** Where there is nowhere else, a start waits for the driver to come back: the clock of its state ends it. */
+const PATIENT_RETRY = { ...START_RETRY, attemptsMax: Number.POSITIVE_INFINITY } as const;
 /** A worker that cannot be stopped now is still there: it is tried for as long as the shard is owned. */
 const STOP_RETRY = { attemptsMax: Number.POSITIVE_INFINITY, firstDelayMs: 500, delayMaxMs: 15_000 } as const;
 const SWEEP_RETRY = { attemptsMax: 1, firstDelayMs: 1_000, delayMaxMs: 1_000 } as const;
 const FIRST_SWEEP_MS = 2_000;
+/** Stopped slots that are remembered: a start that waits for its next try must not come after the stop. */
+const STOPPED_MAX = 10_000;
+/** What has ended and only takes up room is removed so many at a time. */
+const REMAINS_MAX = 50;
 /** While somebody is silent the driver is asked this often whether it still runs. */
 const SILENT_SWEEP_MS = 5_000;
 
@@ -31,6 +39,9 @@ export class Reconciler {
   readonly #spec: () => PoolSpec;
   readonly #startLimit: LimitFunction;
   readonly #starting = new Map<string, Promise<unknown>>();
+  readonly #stopped = new Set<string>();
+  /** Not in the last list, and nobody else would say that they are gone (contract `probe`). */
+  #missing: ReadonlySet<string> = new Set();
   readonly #changed: (turn: Turn, id: string, event: SlotEvent) => void;
   #watching: Subscription | undefined;
 
@@ -57,7 +68,7 @@ export class Reconciler {
 
   open(): void {
     this.#watching = this.#driver.watch((status) => {
-      if (status.shard === this.#shard.shard && status.state === 'exited') this.#shard.turn((turn) => this.#exited(turn, status));
+      if (status.shard === this.#shard.shard) this.#shard.turn((turn) => this.#note(turn, status));
     });
     this.#arm(FIRST_SWEEP_MS);
   }
@@ -75,10 +86,12 @@ export class Reconciler {
     }
     const placement = slot.host === null ? {} : { host: slot.host };
     const token = this.#secrets.slotToken(slot.id);
-    this.#shard.task({
+    let refusals = 0;
+    this.#shard.task<CreateOutcome>({
       name: `start:${slot.id}`,
-      retry: START_RETRY,
+      retry: this.#driver.isOnePlace === true ? PATIENT_RETRY : START_RETRY,
       run: async () => {
+        if (this.#stopped.has(slot.id)) return { kind: 'exited', reason: 'stopped' };
         const creating = this.#startLimit(async () => {
           const natsCredentials = await this.#secrets.natsCredentials?.(slot.id);
           const credentials = natsCredentials === undefined ? {} : { natsCredentials };
@@ -87,7 +100,9 @@ export class Reconciler {
         this.#starting.set(slot.id, creating);
         try {
           const outcome = await creating;
-          if (outcome.kind === 'failed' && outcome.retryable) throw new MusterError('driver-unavailable', outcome.reason);
+          if (outcome.kind === 'failed' && outcome.retryable && ++refusals < REFUSALS_MAX) {
+            throw new MusterError('driver-unavailable', outcome.reason);
+          }
           return outcome;
         } finally {
           this.#starting.delete(slot.id);
@@ -103,6 +118,8 @@ export class Reconciler {
 
   /** Makes sure that a `draining` slot's worker goes, whatever it takes. */
   stop(slot: Slot): void {
+    this.#stopped.add(slot.id);
+    if (this.#stopped.size > STOPPED_MAX) for (const oldest of this.#stopped) if (this.#stopped.delete(oldest)) break;
     this.#shard.task({
       name: `stop:${slot.id}`,
       retry: STOP_RETRY,
@@ -117,6 +134,11 @@ export class Reconciler {
       },
       failed: (_turn, error) => this.#shard.logger.error({ slot: slot.id, error: String(error) }, 'a worker could not be stopped'),
     });
+  }
+
+  /** Lets it be seen outside whose a worker is; the driver knows what is noted already. */
+  noteOrg(slot: Slot): void {
+    if (slot.org !== null && slot.state !== 'draining') this.#driver.noteOrg?.(slot.id, slot.handle ?? {}, slot.org);
   }
 
   #arm(delayMs: number): void {
@@ -142,19 +164,27 @@ export class Reconciler {
   #compare(turn: Turn, { workers, silentHosts, hosts }: Awaited<ReturnType<WorkerDriver['list']>>): void {
     const isAnswered = (host: string): boolean => (hosts === undefined ? !silentHosts.includes(host) : hosts.includes(host));
     const listed = new Map(workers.filter((worker) => worker.shard === this.#shard.shard).map((worker) => [worker.slot, worker]));
+    const missing = new Set<string>();
     for (const slot of this.#slots.all(turn)) {
       const status = listed.get(slot.id);
-      if (status?.state === 'exited') this.#exited(turn, status);
+      if (status !== undefined) this.#note(turn, status);
+      this.noteOrg(slot);
       const isKnown = slot.host === null || isAnswered(slot.host);
       if (status !== undefined || !isKnown || slot.state === 'draining') continue;
-      if (slot.state === 'spawning') this.start(slot);
-      // Not listed, and not heard of either: both have to say so before a tenant loses its worker.
-      else if (this.#slots.silent.has(slot.id))
-        this.#changed(turn, slot.id, { type: 'worker.lost', detail: 'the driver does not know it any more' });
+      if (slot.state === 'spawning') {
+        this.start(slot);
+        continue;
+      }
+      missing.add(slot.id);
+      // Not listed, and not heard of either: both have to say so before a tenant loses its worker. One that never speaks has to
+      // be missing twice.
+      const isLost = this.#spec().probe === undefined ? this.#slots.silent.has(slot.id) : this.#missing.has(slot.id);
+      if (isLost) this.#changed(turn, slot.id, { type: 'worker.lost', detail: 'the driver does not know it any more' });
     }
+    this.#missing = missing;
     const orphans = [...listed.values()].filter(
       (worker) =>
-        worker.state !== 'exited' &&
+        (worker.state !== 'exited' || worker.hasRemains === true) &&
         worker.ageMs > BUDGETS.orphanAgeMs &&
         this.#slots.get(turn, worker.slot) === undefined &&
         !this.#link.isAdopted(worker.slot),
@@ -163,12 +193,18 @@ export class Reconciler {
   }
 
   #remove(turn: Turn, orphans: readonly WorkerStatus[]): void {
-    if (orphans.length === 0) return;
+    const ended = orphans.filter(({ state }) => state === 'exited').slice(0, REMAINS_MAX);
+    const running = orphans.filter(({ state }) => state !== 'exited');
     const most = Math.max(3, Math.floor(this.#slots.alive * 0.1));
-    if (orphans.length > most) {
-      this.#shard.logger.error({ orphans: orphans.length, most }, 'too many workers have no slot: none is removed');
-      return;
+    if (running.length > most) {
+      this.#shard.logger.error({ orphans: running.length, most }, 'too many workers have no slot: none is removed');
+      running.length = 0;
     }
+    this.#removeAll(turn, [...running, ...ended]);
+  }
+
+  #removeAll(turn: Turn, orphans: readonly WorkerStatus[]): void {
+    if (orphans.length === 0) return;
     for (const { slot, handle } of orphans) turn.put(sweepKind, slot, { handle });
     turn.afterCommit(() => {
       for (const { slot, handle } of orphans) {
@@ -185,11 +221,35 @@ export class Reconciler {
     });
   }
 
-  #exited(turn: Turn, status: WorkerStatus): void {
+  /** What the driver says of a slot's worker. */
+  #note(turn: Turn, status: WorkerStatus): void {
     const slot = this.#slots.get(turn, status.slot);
-    if (slot === undefined || slot.state === 'draining') return;
-    const { pid } = status.handle;
-    if (slot.handle?.pid !== undefined && pid !== undefined && slot.handle.pid !== pid) return;
-    this.#changed(turn, slot.id, { type: 'worker.lost', detail: status.reason ?? 'exited' });
+    if (slot === undefined || slot.state === 'draining' || isAnother(slot.handle, status.handle)) return;
+    const { id, state } = slot;
+    const { probe } = this.#spec();
+    if (probe !== undefined && state !== 'spawning') this.#link.noteReady(id, status.isReady === true);
+    const lost = (detail: string): void => this.#changed(turn, id, { type: 'worker.lost', detail });
+    if (status.state === 'exited') return lost(status.reason ?? 'exited');
+    // Out of sight is not gone: both have to say so before a tenant loses its worker.
+    if (status.state === 'unreachable' && this.#slots.silent.has(id)) return lost(status.reason ?? 'unreachable');
+    // Whoever has it keeps it until it is gone; nobody else gets it.
+    const isFree = state === 'spawning' || state === 'warm' || state === 'reserved.parked';
+    if (status.isLeaving === true && isFree) return lost(status.reason ?? 'its end was asked for');
+    if (state !== 'spawning') return;
+    if (status.state === 'unschedulable') {
+      if (!isHeld(slot)) this.#changed(turn, id, { type: 'worker.held', detail: status.reason ?? 'unschedulable' });
+      return;
+    }
+    if (isHeld(slot)) this.#changed(turn, id, { type: 'worker.placed' });
+    if (probe === undefined || status.isReady !== true || status.address === undefined) return;
+    const host = status.address.includes(':') ? `[${status.address}]` : status.address;
+    const instance = status.handle.podUid ?? status.address;
+    this.#changed(turn, id, { type: 'worker.ready', instance, endpoint: `${probe.scheme}://${host}:${probe.port}` });
   }
+}
+
+/** What is said is of another worker of that name. */
+function isAnother(ours: WorkerHandle | null, theirs: WorkerHandle): boolean {
+  const differ = (one: unknown, other: unknown): boolean => one !== undefined && other !== undefined && one !== other;
+  return differ(ours?.pid, theirs.pid) || differ(ours?.podUid, theirs.podUid);
 }

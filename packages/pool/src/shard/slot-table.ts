@@ -8,6 +8,7 @@
 import {
   countsForOrg,
   type EndReason,
+  isHeld,
   type PoolSpec,
   SLOT_STATES,
   type SlotContext,
@@ -125,7 +126,7 @@ export class SlotTable {
     const { id } = after;
     this.#unindex(before);
     this.#index(after);
-    if (before.state !== after.state) this.#arm(after, 0);
+    if (before.state !== after.state || isHeld(before) !== isHeld(after)) this.#arm(after, 0);
     if (after.epoch !== before.epoch) this.renewLease(after);
     if (before.reservation !== null && after.reservation === null) this.#end(turn, before, after.lastEnd?.reason ?? 'released');
     if (after.state === 'reaped') {
@@ -222,7 +223,7 @@ export class SlotTable {
   }
 
   #arm(slot: Slot, elapsedMs: number): void {
-    const clock = slotClock(slot.state, this.#spec());
+    const clock = slotClock(slot, this.#spec());
     if (clock === undefined) return this.#shard.clearTimer(`clock:${slot.id}`);
     const passedMs = clock.clock === 'internal' ? Math.min(elapsedMs, clock.delayMs) : 0;
     this.#shard.setTimer(`clock:${slot.id}`, clock.delayMs - passedMs, clock.clock, (turn) => {

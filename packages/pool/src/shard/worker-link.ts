@@ -6,8 +6,8 @@
 //   W1. The first instance of a slot that says hello is journaled; every other one is told to stop.
 //   W2. A hello is answered with a welcome only after the record behind it is acknowledged.
 //   W3. Silence is counted in executed ticks, and by itself ends no reservation.
-import { BUDGETS } from '@muster/domain';
-import type { BusMessage } from '@muster/ports';
+import { BUDGETS, type PoolSpec } from '@muster/domain';
+import type { BusMessage, HttpCaller } from '@muster/ports';
 import {
   decode,
   decodeAs,
@@ -24,6 +24,7 @@ import {
   workerBeatSchema,
 } from '@muster/protocol';
 import type { OwnedShard, Turn } from '@muster/runtime';
+import { ProbedWorkers } from './probed-workers.ts';
 import type { ReserveDesk } from './reserve-desk.ts';
 import type { Slot, SlotTable } from './slot-table.ts';
 
@@ -47,20 +48,29 @@ export class WorkerLink {
   readonly #slots: SlotTable;
   readonly #desk: ReserveDesk;
   readonly #secrets: Secrets;
-  readonly #activationMs: () => number;
+  readonly #spec: () => PoolSpec;
+  readonly #probed: ProbedWorkers;
   /** Executed ticks since the last sign of life. */
   readonly #quietTicks = new Map<string, number>();
   /** Executed ticks since a worker without a slot said that it is active. */
   readonly #adopted = new Map<string, number>();
   #isAlarmed = false;
 
-  constructor(shard: OwnedShard, slots: SlotTable, desk: ReserveDesk, secrets: Secrets, activationMs: () => number) {
-    this.#shard = shard;
-    this.#slots = slots;
-    this.#desk = desk;
-    this.#secrets = secrets;
-    this.#activationMs = activationMs;
-    desk.onActivate((id) => this.activate(id));
+  constructor(options: {
+    readonly shard: OwnedShard;
+    readonly slots: SlotTable;
+    readonly desk: ReserveDesk;
+    readonly secrets: Secrets;
+    readonly http: HttpCaller | undefined;
+    spec(): PoolSpec;
+  }) {
+    this.#shard = options.shard;
+    this.#slots = options.slots;
+    this.#desk = options.desk;
+    this.#secrets = options.secrets;
+    this.#spec = () => options.spec();
+    this.#probed = new ProbedWorkers(options.http);
+    options.desk.onActivate((id) => this.activate(id));
   }
 
   open(): void {
@@ -112,6 +122,12 @@ export class WorkerLink {
     return this.#command(slot, { type: 'drain', ...this.#head(slot), reservation: `${slot.id}_${slot.epoch}`, graceMs });
   }
 
+  /** What runs a worker that does not beat says whether it may be used. */
+  noteReady(id: string, isReady: boolean): void {
+    if (isReady) this.#slots.silent.delete(id);
+    else this.#slots.silent.add(id);
+  }
+
   forget(id: string): void {
     this.#quietTicks.delete(id);
   }
@@ -123,12 +139,14 @@ export class WorkerLink {
   /** Never rejects: what is not an answer is a failure of the worker. */
   async #command(slot: Slot, command: WorkerCommand): Promise<WorkerAnswer> {
     if (slot.instance === null) return { ok: false, cause: 'worker', message: 'the worker has not said hello' };
+    const { activationMs, probe } = this.#spec();
+    if (probe !== undefined) return this.#probed.tell(probe, slot.endpoint, command, activationMs);
     try {
       const subject = subjects.workerCommand(slot.shard, slot.id, slot.instance);
-      const reply = await this.#shard.bus.request(subject, encode(command), { timeoutMs: this.#activationMs() });
+      const reply = await this.#shard.bus.request(subject, encode(command), { timeoutMs: activationMs });
       return parse(workerAnswerSchema, decode(reply.data));
     } catch (error) {
-      const message = isMusterError(error, 'timeout') ? `no answer within ${this.#activationMs()} ms` : String(error);
+      const message = isMusterError(error, 'timeout') ? `no answer within ${activationMs} ms` : String(error);
       return { ok: false, cause: 'worker', message };
     }
   }
@@ -229,7 +247,9 @@ export class WorkerLink {
   #tick(turn: Turn): void {
     this.#shard.setTimer('silence', TICK_MS, 'external', (next) => this.#tick(next));
     const lostMs = Math.max(BUDGETS.beatLostMs, this.#beatMs() * 3);
-    for (const slot of this.#slots.all(turn)) {
+    // Who says no hello does not beat either: whether it is silent is said by what runs it (`noteReady`).
+    const beating = this.#spec().probe === undefined ? this.#slots.all(turn) : [];
+    for (const slot of beating) {
       if (slot.state === 'spawning' || slot.state === 'draining') continue;
       const ticks = (this.#quietTicks.get(slot.id) ?? 0) + 1;
       this.#quietTicks.set(slot.id, ticks);

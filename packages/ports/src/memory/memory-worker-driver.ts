@@ -29,12 +29,17 @@ export interface MemoryWorkerDriverOptions {
   readonly capacity?: Capacity;
 }
 
+/** What may be said of a worker beside how it runs, as a cluster would. */
+export type WorkerNews = Partial<Pick<WorkerStatus, 'state' | 'reason' | 'isReady' | 'address' | 'isLeaving'>>;
+
 interface Entry {
   readonly spec: WorkerSpec;
   readonly handle: WorkerHandle;
   readonly sinceMs: number;
   worker: PlayedWorker | undefined;
   reason: string | undefined;
+  isPlaced: boolean;
+  news: WorkerNews;
 }
 
 /**
@@ -53,6 +58,13 @@ export class MemoryWorkerDriver implements WorkerDriver {
   isAway = false;
   /** May be replaced at any time. */
   limit: Capacity;
+  isOnePlace = false;
+  /** The cluster has no room: what is created is held until `makeRoom`. */
+  isFull = false;
+  /** What `noteOrg` was told, by slot. */
+  readonly orgs = new Map<string, string>();
+  /** Every slot that was ever created, in order. */
+  readonly created: string[] = [];
   /** Every slot that was ever started, in order. */
   readonly started: string[] = [];
 
@@ -71,6 +83,30 @@ export class MemoryWorkerDriver implements WorkerDriver {
     const entry = this.#entries.get(slot);
     if (entry?.worker === undefined) throw new Error(`no worker runs for ${slot}`);
     this.#end(entry, reason);
+  }
+
+  /** A worker is gone, and nobody is told: a watch may miss it. */
+  lose(slot: string): void {
+    const entry = this.#entries.get(slot);
+    this.#entries.delete(slot);
+    entry?.worker?.stop();
+  }
+
+  /** Says something of a worker, as the watch and the lists of a cluster do from now on. */
+  say(slot: string, news: WorkerNews): void {
+    const entry = this.#entries.get(slot);
+    if (entry === undefined) throw new Error(`there is no worker for ${slot}`);
+    entry.news = { ...entry.news, ...news };
+    this.#tell(entry);
+  }
+
+  /** Whatever is held is placed and starts, `count` of them at the most; what comes later is held as `isFull` says. */
+  makeRoom(count = Number.POSITIVE_INFINITY): void {
+    for (const entry of [...this.#entries.values()].filter(({ isPlaced }) => !isPlaced).slice(0, count)) this.#place(entry);
+  }
+
+  noteOrg(slot: string, _handle: WorkerHandle, org: string): void {
+    this.orgs.set(slot, org);
   }
 
   capacity(_template: WorkerTemplate): Capacity {
@@ -94,8 +130,20 @@ export class MemoryWorkerDriver implements WorkerDriver {
       sinceMs: this.#options.clock.monotonicMs(),
       worker: undefined,
       reason: undefined,
+      isPlaced: false,
+      news: {},
     };
     this.#entries.set(spec.slot, entry);
+    this.created.push(spec.slot);
+    if (this.isFull) this.#tell(entry);
+    else this.#place(entry);
+    return { kind: 'created', handle: entry.handle };
+  }
+
+  #place(entry: Entry): void {
+    entry.isPlaced = true;
+    this.#tell(entry);
+    const { spec } = entry;
     const timer = this.#options.clock.setTimer(this.#options.startMs ?? 0, () => {
       this.#timers.delete(timer);
       if (this.#entries.get(spec.slot) !== entry || entry.reason !== undefined) return;
@@ -107,7 +155,6 @@ export class MemoryWorkerDriver implements WorkerDriver {
       }
     });
     this.#timers.add(timer);
-    return { kind: 'created', handle: entry.handle };
   }
 
   async destroy(slot: string): Promise<void> {
@@ -151,6 +198,10 @@ export class MemoryWorkerDriver implements WorkerDriver {
     entry.reason = reason;
     entry.worker?.stop();
     entry.worker = undefined;
+    this.#tell(entry);
+  }
+
+  #tell(entry: Entry): void {
     for (const listener of this.#listeners) listener(this.#statusOf(entry));
   }
 
@@ -159,9 +210,16 @@ export class MemoryWorkerDriver implements WorkerDriver {
       slot: entry.spec.slot,
       shard: entry.spec.shard,
       handle: entry.handle,
-      state: entry.reason !== undefined ? 'exited' : entry.worker === undefined ? 'starting' : 'running',
-      ...(entry.reason === undefined ? {} : { reason: entry.reason }),
+      state: stateOf(entry),
+      ...(entry.isPlaced ? {} : { reason: 'unschedulable: no room' }),
+      ...entry.news,
+      ...(entry.reason === undefined ? {} : { state: 'exited' as const, reason: entry.reason }),
       ageMs: this.#options.clock.monotonicMs() - entry.sinceMs,
     };
   }
+}
+
+function stateOf({ worker, isPlaced }: Entry): WorkerStatus['state'] {
+  if (!isPlaced) return 'unschedulable';
+  return worker === undefined ? 'starting' : 'running';
 }
