@@ -1,5 +1,4 @@
-export { type ApiFault, faultOf } from './api/api-fault.ts';
-export { outcomeOfFault } from './create-outcome.ts';
-export { buildPod, buildSecret, type PodDefaults } from './pod/build-pod.ts';
-export { type PodState, podStateOf } from './pod/pod-state.ts';
+export type { Connection } from './api/transport.ts';
+export { KubernetesDriver, type KubernetesDriverOptions } from './kubernetes-driver.ts';
+export { KUBERNETES_TIMINGS, type KubernetesTimings } from './timings.ts';
 export { WORKER_FAULTS, type WorkerFault } from './worker-fault.ts';

@@ -12,6 +12,11 @@ export const LABELS = {
 } as const;
 export const MANAGED_BY = 'muster';
 
+/** Selects what is Muster's, and this cluster's alone. */
+export function clusterSelector(cluster: string): string {
+  return `${LABELS.managedBy}=${MANAGED_BY},${LABELS.cluster}=${cluster}`;
+}
+
 export function slotLabels(cluster: string, spec: { readonly pool: string; readonly shard: string; readonly slot: string }) {
   return {
     [LABELS.managedBy]: MANAGED_BY,

@@ -41,6 +41,11 @@ export class ApiFault extends Error {
   }
 }
 
+/** True for an `ApiFault` of one of these kinds. */
+export function isFault(error: unknown, ...kinds: readonly FaultKind[]): error is ApiFault {
+  return error instanceof ApiFault && kinds.includes(error.kind);
+}
+
 interface StatusBody {
   readonly message?: string;
   readonly reason?: string;

@@ -44,6 +44,7 @@ test('a pod on its way is starting, a placed one that runs is running, and ready
 test('a pod that is being deleted is not ready, and still runs', () => {
   expect(stateOf({ phase: 'Running', worker: running, isDeleted: true, conditions: [{ type: 'Ready', status: 'True' }] })).toEqual({
     state: 'running',
+    reason: 'deleted: its end was asked for',
     isReady: false,
     isLeaving: true,
   });

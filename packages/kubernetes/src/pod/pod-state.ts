@@ -33,12 +33,14 @@ const WAITING: Readonly<Record<string, { readonly fault: WorkerFault; readonly s
 export function podStateOf(pod: Pod): PodState {
   const isLeaving = pod.metadata?.deletionTimestamp !== undefined;
   const isReady = pod.status?.conditions?.some(({ type, status }) => type === 'Ready' && status === 'True') ?? false;
-  return { ...judge(pod), isReady: isReady && !isLeaving, isLeaving };
+  const judged = judge(pod);
+  const why = isLeaving && judged.reason === undefined ? { reason: leavingOf(pod) } : {};
+  return { ...judged, ...why, isReady: isReady && !isLeaving, isLeaving };
 }
 
 function judge(pod: Pod): Pick<PodState, 'state' | 'reason' | 'stuck'> {
   const status = pod.status ?? {};
-  const disruption = status.conditions?.find(({ type, status: is }) => type === 'DisruptionTarget' && is === 'True');
+  const disruption = disruptionOf(pod);
   const isNodeLost =
     status.reason === 'NodeLost' || disruption?.reason === 'DeletionByTaintManager' || disruption?.reason === 'DeletionByPodGC';
   const lost = (): string => faultText('node-lost', disruption?.message ?? status.message);
@@ -59,6 +61,17 @@ function judge(pod: Pod): Pick<PodState, 'state' | 'reason' | 'stuck'> {
   return { state: status.phase === 'Running' ? 'running' : 'starting' };
 }
 
+function disruptionOf(pod: Pod) {
+  return pod.status?.conditions?.find(({ type, status }) => type === 'DisruptionTarget' && status === 'True');
+}
+
+/** Who asked for the end of a pod that is still there. */
+function leavingOf(pod: Pod): string {
+  const disruption = disruptionOf(pod);
+  if (disruption === undefined) return faultText('deleted', 'its end was asked for');
+  return faultText('evicted', disruption.message ?? disruption.reason);
+}
+
 function workerOf(pod: Pod): ContainerStatus | undefined {
   const names = pod.spec?.containers.map(({ name }) => name) ?? [];
   const name = names.includes(WORKER_CONTAINER) ? WORKER_CONTAINER : names[0];
@@ -67,14 +80,14 @@ function workerOf(pod: Pod): ContainerStatus | undefined {
 
 /** Why a pod ended: whoever ended it first, then what its container says. */
 function endOf(pod: Pod): string {
-  const { reason, message, conditions, initContainerStatuses = [], containerStatuses = [] } = pod.status ?? {};
+  const { reason, message, initContainerStatuses = [], containerStatuses = [] } = pod.status ?? {};
   if (reason === 'Evicted' || reason === 'Preempting') return faultText('evicted', message ?? reason);
   const worker = workerOf(pod);
   const all = [...(worker === undefined ? [] : [worker]), ...containerStatuses, ...initContainerStatuses];
   const failed = all.find(({ state }) => (state?.terminated?.exitCode ?? 0) !== 0) ?? worker;
   const end = failed?.state?.terminated;
   if (end?.reason === 'OOMKilled') return faultText('oom-killed', `${failed?.name} exit ${end.exitCode}`);
-  const disruption = conditions?.find(({ type, status }) => type === 'DisruptionTarget' && status === 'True');
+  const disruption = disruptionOf(pod);
   if (disruption !== undefined) return faultText('evicted', disruption.message ?? disruption.reason);
   if (end === undefined) return faultText('crashed', message ?? reason);
   if (end.exitCode === 0) return faultText('completed', `${failed?.name} exit 0`);
