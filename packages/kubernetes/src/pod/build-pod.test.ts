@@ -120,6 +120,15 @@ test('an address of NATS with a password is in the Secret, not in the pod', () =
   expect(buildSecret(spec, 'u', { ...defaults, natsUrl }).data?.['nats-url']).toBe(Buffer.from(natsUrl).toString('base64'));
 });
 
+test('credentials for NATS are in the Secret, where NATS asks for some', () => {
+  const spec = { ...worker({ spec: { containers: [container] } }), natsCredentials: 'jwt and seed' };
+  const pod = buildPod(spec, defaults);
+  expect(JSON.stringify(pod)).not.toContain('jwt and seed');
+  const valueFrom = { secretKeyRef: { name: 'duckdb-1', key: 'nats-creds' } };
+  expect(pod.spec?.containers[0]?.env).toContainEqual({ name: 'MUSTER_NATS_CREDS', valueFrom });
+  expect(buildSecret(spec, 'u', defaults).data?.['nats-creds']).toBe(Buffer.from('jwt and seed').toString('base64'));
+});
+
 test.each([
   ['acme', 'acme'],
   ['A_b-c', 'A_b-c'],

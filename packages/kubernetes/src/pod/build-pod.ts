@@ -16,6 +16,7 @@ export interface PodDefaults {
 
 const TOKEN_KEY = 'token';
 const NATS_KEY = 'nats-url';
+const CREDENTIALS_KEY = 'nats-creds';
 /** Seconds; more than the 8 s that a worker takes to drain by default. */
 const GRACE_SECONDS = 10;
 
@@ -47,6 +48,7 @@ export function buildSecret(worker: WorkerSpec, podUid: string, defaults: PodDef
     data: {
       [TOKEN_KEY]: base64(worker.token),
       ...(isSecretUrl(defaults.natsUrl) ? { [NATS_KEY]: base64(defaults.natsUrl) } : {}),
+      ...(worker.natsCredentials === undefined ? {} : { [CREDENTIALS_KEY]: base64(worker.natsCredentials) }),
     },
   };
 }
@@ -81,6 +83,7 @@ function environment(worker: WorkerSpec, defaults: PodDefaults): EnvVar[] {
     { name: 'MUSTER_SLOT', value: worker.slot },
     { name: 'MUSTER_SHARD', value: worker.shard },
     fromSecret('MUSTER_TOKEN', TOKEN_KEY),
+    ...(worker.natsCredentials === undefined ? [] : [fromSecret('MUSTER_NATS_CREDS', CREDENTIALS_KEY)]),
   ];
 }
 
