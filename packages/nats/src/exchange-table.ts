@@ -6,6 +6,7 @@
 // Why not the client's own `request`: it does not notice a broken link, and costs a timer and two promises a call.
 import type { Clock, Timer } from '@muster/ports';
 import type { Msg, MsgHdrs, NatsConnection } from '@nats-io/transport-node';
+import type { Outbox } from './outbox.ts';
 
 /** What came of a request. */
 export type Exchange =
@@ -30,7 +31,7 @@ interface Waiting {
 }
 
 export class ExchangeTable {
-  readonly #connection: NatsConnection;
+  readonly #outbox: Outbox;
   readonly #clock: Clock;
   readonly #inbox: string;
   readonly #waiting = new Map<string, Waiting>();
@@ -38,8 +39,8 @@ export class ExchangeTable {
   #sweep: Timer | undefined;
   #sweepAtMs = Number.POSITIVE_INFINITY;
 
-  constructor(connection: NatsConnection, options: { readonly clock: Clock; readonly inbox: string }) {
-    this.#connection = connection;
+  constructor(connection: NatsConnection, outbox: Outbox, options: { readonly clock: Clock; readonly inbox: string }) {
+    this.#outbox = outbox;
     this.#clock = options.clock;
     this.#inbox = options.inbox;
     connection.subscribe(`${this.#inbox}.*`, {
@@ -49,11 +50,11 @@ export class ExchangeTable {
     });
   }
 
-  /** Sends and waits. @throws what the client says of a bad subject or a message too large */
+  /** Sends and waits. @throws MusterError `bad-request` for a subject that is none */
   send(subject: string, data: Uint8Array, timeoutMs: number, headers?: MsgHdrs): Promise<Exchange> {
     const token = (this.#count++).toString(36);
     const reply = `${this.#inbox}.${token}`;
-    this.#connection.publish(subject, data, headers === undefined ? { reply } : { reply, headers });
+    this.#outbox.send(subject, data, headers === undefined ? { reply } : { reply, headers });
     return new Promise((resolve) => {
       const deadlineMs = this.#clock.monotonicMs() + timeoutMs;
       this.#waiting.set(token, { subject, deadlineMs, resolve });

@@ -7,6 +7,7 @@ import type { Clock, Logger, MessageSubscription, Random, Subscription } from '@
 import { MusterError } from '@muster/protocol';
 import { createInbox, type Msg, type MsgHdrs, type NatsConnection, PermissionViolationError } from '@nats-io/transport-node';
 import { type Exchange, ExchangeTable } from './exchange-table.ts';
+import { Outbox } from './outbox.ts';
 
 export type LinkStatus = 'connected' | 'disconnected';
 
@@ -26,6 +27,7 @@ export class NatsLink {
   readonly random: Random;
   readonly logger: Logger;
   readonly #exchanges: ExchangeTable;
+  readonly #outbox: Outbox;
   readonly #inboxPrefix: string | undefined;
   readonly #listeners = new Set<(status: LinkStatus) => void>();
   #isUp = true;
@@ -39,7 +41,8 @@ export class NatsLink {
     this.logger = tools.logger;
     this.#payloadBytesMax = connection.info?.max_payload ?? 0;
     this.#inboxPrefix = tools.inboxPrefix;
-    this.#exchanges = new ExchangeTable(connection, { clock: tools.clock, inbox: this.makeInbox() });
+    this.#outbox = new Outbox(connection, (subject, error) => this.logger.error({ subject, error }, 'NATS would not send a message'));
+    this.#exchanges = new ExchangeTable(connection, this.#outbox, { clock: tools.clock, inbox: this.makeInbox() });
     void this.#watch();
   }
 
@@ -58,25 +61,16 @@ export class NatsLink {
     return createInbox(this.#inboxPrefix);
   }
 
+  /** @throws MusterError `payload-too-large`, `bad-request` for a subject that cannot be sent */
   publish(subject: string, data: Uint8Array, headers?: MsgHdrs): void {
     this.assertFits(subject, data);
-    if (!this.isConnected) return;
-    try {
-      this.connection.publish(subject, data, headers === undefined ? undefined : { headers });
-    } catch (cause) {
-      throw toBadRequest(subject, cause);
-    }
+    if (this.isConnected) this.#outbox.send(subject, data, headers === undefined ? undefined : { headers });
   }
 
-  /** @throws MusterError `payload-too-large`, `bad-request` for a subject or header that cannot be sent */
+  /** @throws MusterError `payload-too-large`, `bad-request` for a subject that cannot be sent */
   exchange(subject: string, data: Uint8Array, timeoutMs: number, headers?: MsgHdrs): Promise<Exchange> | Exchange {
     this.assertFits(subject, data);
-    if (!this.isConnected) return { kind: 'disconnected' };
-    try {
-      return this.#exchanges.send(subject, data, timeoutMs, headers);
-    } catch (cause) {
-      throw toBadRequest(subject, cause);
-    }
+    return this.isConnected ? this.#exchanges.send(subject, data, timeoutMs, headers) : { kind: 'disconnected' };
   }
 
   /** A handler that throws is a defect of ours; it is logged, since the client would stop reading. */
@@ -100,6 +94,7 @@ export class NatsLink {
       unsubscribe: () => subscription.unsubscribe(),
       drain: async () => {
         if (!this.isConnected || subscription.isClosed()) return subscription.unsubscribe();
+        this.#outbox.flush();
         // The server's answer to a flush comes behind all that it had sent before it knew.
         await this.#within(subscription.drain(), FLUSH_TIMEOUT_MS);
         subscription.unsubscribe();
@@ -115,6 +110,7 @@ export class NatsLink {
   async flush(): Promise<void> {
     if (this.#isClosed) throw new MusterError('closed', 'the link was closed');
     if (!this.isConnected) throw new MusterError('disconnected', 'flush: the link is down');
+    this.#outbox.flush();
     await new Promise<void>((resolve, reject) => {
       const late = this.clock.setTimer(FLUSH_TIMEOUT_MS, () =>
         reject(new MusterError('timeout', `flush: no answer in ${FLUSH_TIMEOUT_MS} ms`)),
@@ -131,7 +127,10 @@ export class NatsLink {
     if (this.#isClosed) return;
     const isOrderly = this.isConnected;
     this.#isClosed = true;
-    if (isOrderly) await this.#within(this.connection.flush(), CLOSE_TIMEOUT_MS);
+    if (isOrderly) {
+      this.#outbox.flush();
+      await this.#within(this.connection.flush(), CLOSE_TIMEOUT_MS);
+    }
     await this.connection.close();
     this.#setStatus('disconnected');
   }
@@ -186,12 +185,8 @@ export class NatsLink {
       if (this.#isUp) this.logger.info({ server: this.connection.getServer() }, 'connected to NATS again');
       else this.logger.warn({}, 'the link to NATS is down');
     }
+    this.#outbox.clear();
     if (!this.#isUp) this.#exchanges.failAll();
     for (const listener of Array.from(this.#listeners)) listener(status);
   }
-}
-
-/** All that the client itself refuses: a subject or a header that would not be one on the wire. */
-function toBadRequest(subject: string, cause: unknown): MusterError {
-  return new MusterError('bad-request', `${JSON.stringify(subject)}: ${cause instanceof Error ? cause.message : String(cause)}`, { cause });
 }
