@@ -34,6 +34,8 @@ export const BUDGETS = {
   orphanAgeMs: 2 * 60_000,
   /** Renewals of one shard share a confirm for so long. */
   renewConfirmMs: 250,
+  /** A note that nobody waits for (a worker is active) goes with the next record, or alone after so long. */
+  noteMs: 20,
   holdMs: 5 * 60_000,
   /** A worker that nobody answers, and that serves nobody, stops itself after so long. */
   orphanAfterMs: 10 * 60_000,

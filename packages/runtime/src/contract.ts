@@ -92,6 +92,11 @@ export interface Turn {
   create<C>(kind: ActorKind<C>, id: string, input: unknown): SendResult<C>;
   /** Gives an actor an event. An actor that is not there accepts nothing. A final state stays stored until `delete`. */
   send<C>(kind: ActorKind<C>, id: string, event: { readonly type: string }): SendResult<C>;
+  /**
+   * Nobody waits for what this turn decides: it goes with the next record, or up to `withinMs` later in one of its own. Has no
+   * effect in a turn that answers, or that something is to run after.
+   */
+  mayWait(withinMs: number): void;
   /** Runs after the record of this turn (or a confirm, where the turn decided nothing) is acknowledged. */
   afterCommit(run: (commit: Commit) => void): void;
   /**

@@ -195,6 +195,7 @@ export class ReserveDesk {
   /** The worker's answer to the activation of `epoch`. */
   activated(id: string, epoch: number, yes: WorkerYes): void {
     this.#shard.turn((turn) => {
+      turn.mayWait(BUDGETS.noteMs);
       const slot = this.#slots.get(turn, id);
       if (slot === undefined || slot.epoch !== epoch) return;
       const grant = this.#grants.get(id);

@@ -159,6 +159,25 @@ it('makes at most one confirm in a while for lazy statements, and takes them alo
   expect(stored()).toHaveLength(3);
 });
 
+it('lets what nobody waits for ride with the next record, in its order, and sends it alone when it is due', async () => {
+  const { clock, chain, decide, events, stored } = makeChain();
+  const note = (id: string): void => {
+    const setJson = `["k","${id}",{}]`;
+    chain.submitLater({ set: [['k', id, {}]], setJson, bytes: setJson.length, releases: [] }, 20);
+  };
+  note('first');
+  await clock.run(10);
+  expect(stored()).toEqual([]);
+  decide('one');
+  await clock.runUntil(() => events.length === 1);
+  expect(stored().map(({ set }) => set.map(([, id]) => id))).toEqual([['first', 'one']]);
+  note('second');
+  await clock.run(19);
+  expect(stored()).toHaveLength(1);
+  await clock.run(5);
+  expect(stored()[1]?.set.map(([, id]) => id)).toEqual(['second']);
+});
+
 it('sends the very same bytes again when the acknowledgement was lost, and goes on where they had landed (W3)', async () => {
   const { clock, chain, decide, events, sent, stored, deposed } = makeChain({ faults: [{ kind: 'acknowledgement-lost' }] });
   decide('one');

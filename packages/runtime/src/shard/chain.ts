@@ -170,6 +170,13 @@ export class Chain {
     this.#pumpSoon();
   }
 
+  /** As `submit`, for what nobody waits for: it goes with the next record, or up to `withinMs` later in one of its own. */
+  submitLater(decision: Decision, withinMs: number): void {
+    if (this.#isClosed) return;
+    this.#queuedBytes += decision.bytes;
+    this.#pushLate(decision, this.#options.watch.observe() + withinMs);
+  }
+
   /**
    * A statement without a change: released at once where an append that was sent after `arrival` (a reading of `sent`)
    * is acknowledged and nothing is pending; with the one in flight where that will do; else with the next.
@@ -197,12 +204,16 @@ export class Chain {
       return;
     }
     const nowMs = this.#options.watch.observe();
-    this.#queue.push({ ...NOTHING, releases: [release] });
-    const dueMs = Math.max(nowMs, this.#sentAtMs + withinMs);
+    this.#pushLate({ ...NOTHING, releases: [release] }, Math.max(nowMs, this.#sentAtMs + withinMs));
+  }
+
+  /** Queues behind what is there; sends a record for it alone only when it is due. */
+  #pushLate(decision: Decision, dueMs: number): void {
+    this.#queue.push(decision);
     if (dueMs >= this.#lazyDueMs) return;
     this.#lazyDueMs = dueMs;
     this.#lazy?.cancel();
-    this.#lazy = this.#options.clock.setTimer(dueMs - nowMs, () => {
+    this.#lazy = this.#options.clock.setTimer(dueMs - this.#options.watch.observe(), () => {
       this.#lazyDueMs = Number.POSITIVE_INFINITY;
       this.#waiting += 1;
       this.#pump();

@@ -310,7 +310,7 @@ export class LiveShard implements OwnedShard, TurnHost {
 
   /** @throws Error where its changes are not JSON, or too many for one record */
   #finish(turn: LiveTurn): void {
-    const { set, releases, statements } = turn.end();
+    const { set, releases, statements, patienceMs } = turn.end();
     if (set.length === 0 && releases.length === 0) {
       for (const { release, arrival, withinMs } of statements) {
         if (withinMs === undefined) this.chain.state(release, arrival);
@@ -326,7 +326,9 @@ export class LiveShard implements OwnedShard, TurnHost {
     this.live.commit();
     for (const [kind, id, value] of set) if (kind === TIMERS_KIND) this.#actorTimerChanged(id, value as ActorTimer | null);
     const all = statements.length === 0 ? releases : [...releases, ...statements.map(({ release }) => release)];
-    this.chain.submit({ set, setJson, bytes, releases: all });
+    const decision = { set, setJson, bytes, releases: all };
+    if (patienceMs === undefined) this.chain.submit(decision);
+    else this.chain.submitLater(decision, patienceMs);
   }
 
   #actorTimerChanged(id: string, timer: ActorTimer | null): void {

@@ -61,6 +61,36 @@ it('undoes a turn that throws, and tells its caller', async () => {
   expect(a.runtime.shadow('script')?.count(notes)).toBe(1);
 });
 
+it('writes what may wait with the next record, and at once where it answers', async () => {
+  const { clock, a, run } = await startScript();
+  const texts = (): unknown[] => [...(a.runtime.shadow('script')?.list(notes) ?? [])].map(({ value }) => value.text);
+  let shard: OwnedShard | undefined;
+  await clock.resolve(
+    run((turn, command, owned) => {
+      shard = owned;
+      turn.mayWait(1_000);
+      turn.put(notes, 'one', { text: 'answered' });
+      turn.answer(command, null);
+    }),
+  );
+  expect(texts()).toEqual(['answered']);
+  shard?.turn((turn) => {
+    turn.mayWait(1_000);
+    turn.put(notes, 'two', { text: 'noted' });
+  });
+  await clock.run(900);
+  expect(texts()).toEqual(['answered']);
+  // Decided all the same: a later turn sees it, and its record carries both.
+  const seen = await clock.resolve(
+    run((turn, command) => {
+      turn.put(notes, 'three', { text: 'next' });
+      turn.answer(command, turn.get(notes, 'two')?.text);
+    }),
+  );
+  expect(seen).toBe('noted');
+  expect(texts()).toEqual(['answered', 'noted', 'next']);
+});
+
 it('runs a turn that is asked for inside another after it', async () => {
   const { clock, run } = await startScript();
   const order: string[] = [];

@@ -28,6 +28,8 @@ export interface TurnOutcome {
   readonly set: readonly SetOp[];
   readonly releases: readonly Release[];
   readonly statements: readonly Statement[];
+  /** How long its changes may wait for the next record; undefined: not at all. */
+  readonly patienceMs: number | undefined;
 }
 
 /** An actor that threw twice on one event. */
@@ -54,6 +56,7 @@ export class LiveTurn implements Turn {
   readonly #releases: Release[] = [];
   readonly #statements: Statement[] = [];
   #quarantined: Quarantined[] = [];
+  #patienceMs: number | undefined;
   #isOpen = true;
 
   constructor(host: TurnHost, nowMs: number) {
@@ -92,6 +95,11 @@ export class LiveTurn implements Turn {
     const before = this.get(kind, id);
     if (before === undefined) return { ...NOT_ACCEPTED, before, after: before };
     return this.#apply(kind, id, before, this.#host.actors.send(kind, id, before as ActorRecord, event));
+  }
+
+  mayWait(withinMs: number): void {
+    this.#assertOpen();
+    this.#patienceMs = withinMs;
   }
 
   afterCommit(run: (commit: Commit) => void): void {
@@ -136,7 +144,9 @@ export class LiveTurn implements Turn {
   /** Ends the turn. What was changed is still staged. */
   end(): TurnOutcome {
     this.#isOpen = false;
-    return { set: this.#host.live.staged, releases: this.#releases, statements: this.#statements };
+    const isAwaited = this.#releases.length > 0 || this.#statements.length > 0;
+    const patienceMs = isAwaited ? undefined : this.#patienceMs;
+    return { set: this.#host.live.staged, releases: this.#releases, statements: this.#statements, patienceMs };
   }
 
   #say(command: Inbound, value: unknown, withinMs: number | undefined): void {
