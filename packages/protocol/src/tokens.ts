@@ -1,4 +1,4 @@
-import { createHash, createHmac, timingSafeEqual } from 'node:crypto';
+import { createHmac, timingSafeEqual } from 'node:crypto';
 
 /** The cluster's key as it is configured, or its bytes. */
 export type ClusterKey = string | Uint8Array;
@@ -19,16 +19,13 @@ export function reservationToken(key: ClusterKey, reservation: string, slot: str
   return sign(key, ['reservation', reservation, slot, String(epoch)]);
 }
 
-/** Compares two tokens in a time that does not depend on where they differ. */
+/** Compares two tokens in a time that does not depend on where they differ; their length is no secret. */
 export function isSameToken(a: string, b: string): boolean {
-  return timingSafeEqual(digest(a), digest(b));
+  const [one, other] = [Buffer.from(a), Buffer.from(b)];
+  return one.length === other.length && timingSafeEqual(one, other);
 }
 
 // The purpose comes first and parts are told apart by a byte that no id has, so that no two tokens are made of one text.
 function sign(key: ClusterKey, parts: readonly string[]): string {
   return createHmac('sha256', key).update(parts.join('\0')).digest('base64url');
-}
-
-function digest(text: string): Uint8Array {
-  return createHash('sha256').update(text).digest();
 }

@@ -8,10 +8,10 @@ type Inspected = Parameters<NonNullable<RuntimeOptions['inspect']>>[0];
 
 const FLUSH_MS = 50;
 /** Events published a flush; what comes beyond it is dropped and counted. */
-const EVENTS_PER_FLUSH = 200;
+const EVENTS_PER_FLUSH = 50;
 /** A slot's record is put at most once in this time. */
 const PUT_MS = 1_000;
-const PUTS_PER_SECOND = 300;
+const PUTS_PER_SECOND = 200;
 const PENDING_MAX = 20_000;
 
 export class Inspection {

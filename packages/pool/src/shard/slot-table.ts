@@ -94,6 +94,11 @@ export class SlotTable {
     for (const [, record] of turn.list(slotKind)) yield viewOf(record);
   }
 
+  /** Every slot's state, without a copy of the slot. */
+  *states(turn: Turn): Iterable<readonly [id: string, state: SlotStateName]> {
+    for (const [id, record] of turn.list(slotKind)) yield [id, slotStateName(record.state)];
+  }
+
   create(turn: Turn, input: SlotInput): void {
     const { after } = turn.create(slotKind, input.id, input);
     if (after === undefined) throw new Error(`slot ${input.id} was not made`);

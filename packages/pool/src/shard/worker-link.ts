@@ -52,6 +52,8 @@ export class WorkerLink {
   readonly #probed: ProbedWorkers;
   /** Executed ticks since the last sign of life. */
   readonly #quietTicks = new Map<string, number>();
+  /** Tokens of the slots that have been heard of: a beat is checked without making its token anew. */
+  readonly #tokens = new Map<string, string>();
   /** Executed ticks since a worker without a slot said that it is active. */
   readonly #adopted = new Map<string, number>();
   #isAlarmed = false;
@@ -101,9 +103,15 @@ export class WorkerLink {
     });
   }
 
-  /** The reservation is over and the slot is parked: closes its epoch at the worker. A lost one is made up for by the next activation's higher epoch. */
+  /**
+   * The reservation is over and the slot is parked: closes its epoch at the worker. Nobody waits for an answer: one that is
+   * lost is made up for by the next activation's higher epoch.
+   */
   release(slot: Slot): void {
-    void this.#command(slot, { type: 'release', ...this.#head(slot), reservation: `${slot.id}_${slot.epoch}` });
+    const command: WorkerCommand = { type: 'release', ...this.#head(slot), reservation: `${slot.id}_${slot.epoch}` };
+    if (this.#spec().probe !== undefined) return void this.#command(slot, command);
+    if (slot.instance === null) return;
+    this.#shard.bus.publish(subjects.workerCommand(slot.shard, slot.id, slot.instance), encode(command));
   }
 
   /** Wants the worker to forget its org; what it says becomes an event. */
@@ -130,6 +138,7 @@ export class WorkerLink {
 
   forget(id: string): void {
     this.#quietTicks.delete(id);
+    this.#tokens.delete(id);
   }
 
   #head(slot: Slot) {
@@ -173,7 +182,7 @@ export class WorkerLink {
       this.#shard.logger.warn({ slot: id, error: String(error) }, 'a worker said something that cannot be read');
       return;
     }
-    if (!isSameToken(beat.token, this.#secrets.slotToken(id))) {
+    if (!isSameToken(beat.token, this.#tokens.get(id) ?? this.#secrets.slotToken(id))) {
       this.#shard.logger.warn({ slot: id }, 'a worker spoke with a wrong token');
       return this.#reply(message, { type: 'stop', reason: 'the token is not the one of this slot' });
     }
@@ -189,6 +198,7 @@ export class WorkerLink {
     if (slot === undefined) return this.#stop(turn, hello, 'there is no such slot');
     if (slot.state === 'draining') return this.#stop(turn, hello, 'the slot is draining');
     if (slot.instance !== null && slot.instance !== beat.instance) return this.#stop(turn, hello, 'another instance has the slot');
+    this.#tokens.set(id, beat.token);
     this.#alive(id);
     if (slot.state === 'spawning') {
       this.#slots.change(turn, id, { type: 'worker.ready', instance: beat.instance, endpoint: beat.endpoint });
@@ -248,14 +258,15 @@ export class WorkerLink {
     this.#shard.setTimer('silence', TICK_MS, 'external', (next) => this.#tick(next));
     const lostMs = Math.max(BUDGETS.beatLostMs, this.#beatMs() * 3);
     // Who says no hello does not beat either: whether it is silent is said by what runs it (`noteReady`).
-    const beating = this.#spec().probe === undefined ? this.#slots.all(turn) : [];
-    for (const slot of beating) {
-      if (slot.state === 'spawning' || slot.state === 'draining') continue;
-      const ticks = (this.#quietTicks.get(slot.id) ?? 0) + 1;
-      this.#quietTicks.set(slot.id, ticks);
-      if (ticks * TICK_MS >= lostMs && !this.#slots.silent.has(slot.id)) {
-        this.#slots.silent.add(slot.id);
-        this.#shard.logger.warn({ slot: slot.id, org: slot.org, silentMs: ticks * TICK_MS }, 'a worker has fallen silent');
+    const beating = this.#spec().probe === undefined ? this.#slots.states(turn) : [];
+    for (const [id, state] of beating) {
+      if (state === 'spawning' || state === 'draining') continue;
+      const ticks = (this.#quietTicks.get(id) ?? 0) + 1;
+      this.#quietTicks.set(id, ticks);
+      if (ticks * TICK_MS >= lostMs && !this.#slots.silent.has(id)) {
+        this.#slots.silent.add(id);
+        const org = this.#slots.get(turn, id)?.org;
+        this.#shard.logger.warn({ slot: id, org, silentMs: ticks * TICK_MS }, 'a worker has fallen silent');
       }
     }
     for (const [id, ticks] of this.#adopted) {
