@@ -1,9 +1,10 @@
 // Where the parts meet: one replica, put together from its configuration. The only file that knows every adapter.
 import { readFileSync } from 'node:fs';
 import type { PoolSpec } from '@muster/domain';
+import { KubernetesDriver } from '@muster/kubernetes';
 import { connectNats, openWorkerCredentials } from '@muster/nats';
 import { startPools } from '@muster/pool';
-import { type Logger, SystemClock, SystemRandom, type WorkerDriver } from '@muster/ports';
+import { FetchHttpCaller, type Logger, SystemClock, SystemRandom, type WorkerDriver } from '@muster/ports';
 import { HostDriver } from '@muster/process';
 import { reservationToken, slotToken } from '@muster/protocol';
 import { startRuntime } from '@muster/runtime';
@@ -61,6 +62,11 @@ export async function startReplica(config: ReplicaConfig, logger: Logger): Promi
   const workerCredentials = config.workerCredentials === undefined ? undefined : openWorkerCredentials(config.workerCredentials);
   const drivers = new Map<PoolSpec['driver'], WorkerDriver>();
   for (const kind of ['process', 'simulated'] as const) drivers.set(kind, new HostDriver({ bus, clock, logger: log, cluster, kind }));
+  const natsUrl = config.servers.join(',');
+  drivers.set(
+    'kubernetes',
+    new KubernetesDriver({ cluster, connection: config.file.kubernetes, natsUrl, clock, random, logger: log, metrics }),
+  );
   const pools = await startPools({
     runtime,
     cluster,
@@ -71,6 +77,7 @@ export async function startReplica(config: ReplicaConfig, logger: Logger): Promi
     logger: log,
     metrics,
     drivers,
+    http: new FetchHttpCaller(),
     initialConfig: config.file.config,
     secrets: {
       slotToken: (slot) => slotToken(config.key, slot),

@@ -102,11 +102,13 @@ export class ApiClient {
     const { method, path, query = {}, body, contentType = 'application/json' } = request;
     const search = new URLSearchParams(query).toString();
     const said = `${method} ${path}`;
+    const text = body === undefined ? undefined : JSON.stringify(body);
     let sent: Awaited<ReturnType<Transport['open']>>;
     try {
       sent = await this.#options.transport.open(method, search === '' ? path : `${path}?${search}`, {
         accept: 'application/json',
-        ...(body === undefined ? {} : { 'content-type': contentType }),
+        // Node counts the bytes by itself for some methods only, and DELETE is none of them.
+        ...(text === undefined ? {} : { 'content-type': contentType, 'content-length': String(Buffer.byteLength(text)) }),
       });
     } catch (cause) {
       throw unreachable(`${said} could not be sent`, cause);
@@ -130,7 +132,7 @@ export class ApiClient {
       sent.on('close', () => signal?.removeEventListener('abort', abort));
       if (signal?.aborted === true) abort();
       else signal?.addEventListener('abort', abort);
-      sent.end(body === undefined ? undefined : JSON.stringify(body));
+      sent.end(text);
     });
   }
 
