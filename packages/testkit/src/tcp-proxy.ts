@@ -10,8 +10,8 @@ export interface TcpProxy extends AsyncDisposable {
   mend(): void;
 }
 
-/** Carries connections from a port of its own to `targetPort` on this machine. */
-export async function startTcpProxy(targetPort: number): Promise<TcpProxy> {
+/** Carries connections from a port of its own to `targetPort`, on this machine where no other is named. */
+export async function startTcpProxy(targetPort: number, targetHost = '127.0.0.1'): Promise<TcpProxy> {
   const sockets = new Set<Socket>();
   let isCut = false;
   const server = createServer((near) => {
@@ -19,7 +19,7 @@ export async function startTcpProxy(targetPort: number): Promise<TcpProxy> {
       near.destroy();
       return;
     }
-    join(sockets, near, connect(targetPort, '127.0.0.1'));
+    join(sockets, near, connect(targetPort, targetHost));
   });
   server.listen(0, '127.0.0.1');
   await once(server, 'listening');

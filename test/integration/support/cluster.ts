@@ -48,6 +48,8 @@ export interface ClusterOptions {
   /** As in muster.yaml. */
   readonly pools: Readonly<Record<string, Readonly<Record<string, unknown>>>>;
   readonly orgs?: Readonly<Record<string, { readonly max: number }>>;
+  /** The section of that name. */
+  readonly kubernetes?: Readonly<Record<string, string>>;
   /** Default 3. */
   readonly replicas?: number;
   /** Which workers its host runs; default `simulated`. `none`: no host runs before `startHost`. */
@@ -72,8 +74,8 @@ export async function startCluster(options: ClusterOptions): Promise<Cluster> {
   const folder = resources.use(await tempDir()).path;
   const nats = resources.use(await startNatsServer({ binary: (options.nats ?? newestNats()).path }));
   await writeFile(join(folder, 'key'), randomBytes(32).toString('base64'), { mode: 0o600 });
-  const { pools, orgs = {}, host = 'simulated' } = options;
-  const config = { cluster: { name: 'test' }, host: { memoryBudget: '64GiB' }, pools, orgs };
+  const { pools, orgs = {}, kubernetes = {}, host = 'simulated' } = options;
+  const config = { cluster: { name: 'test' }, host: { memoryBudget: '64GiB' }, kubernetes, pools, orgs };
   await writeFile(join(folder, 'muster.yaml'), JSON.stringify(config));
   await mkdir(join(folder, 'host'), { mode: 0o700 });
   const tools = { clock: new SystemClock(), random: new SystemRandom(), logger: silentLogger };
