@@ -38,6 +38,8 @@ export interface KubernetesDoubleOptions {
   readonly revision?: number;
   /** False: nothing is collected, and a namespace that is deleted stays until somebody finalizes it. Default true. */
   readonly hasControllers?: boolean;
+  /** A pod needs a service account that is there, `default` unless it names one. Default false. */
+  readonly hasServiceAccounts?: boolean;
 }
 
 const HISTORY_MAX = 10_000;
@@ -57,9 +59,9 @@ export class KubernetesDouble implements AsyncDisposable {
   readonly #audit: AuditEntry[] = [];
 
   constructor(options: KubernetesDoubleOptions = {}) {
-    const { clock = new SystemClock(), random = new SystemRandom(), hasControllers = true } = options;
+    const { clock = new SystemClock(), random = new SystemRandom(), hasControllers = true, hasServiceAccounts = false } = options;
     const store = new Store({ revision: options.revision ?? FIRST_REVISION, historyMax: options.historyMax ?? HISTORY_MAX });
-    this.#world = { store, clock, random, hasControllers };
+    this.#world = { store, clock, random, hasControllers, hasServiceAccounts };
     this.#controllers = hasControllers ? new Controllers(this.#world) : undefined;
     this.#server = new HttpServer(
       {

@@ -16,6 +16,8 @@ export interface World {
   readonly random: Random;
   /** The garbage collector, the namespace and the quota controller run. */
   readonly hasControllers: boolean;
+  /** A pod needs a service account that is there (admission ServiceAccount). */
+  readonly hasServiceAccounts: boolean;
 }
 
 export type Verb = 'get' | 'list' | 'watch' | 'create' | 'update' | 'patch' | 'delete' | 'deletecollection';

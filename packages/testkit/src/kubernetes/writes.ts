@@ -4,7 +4,7 @@
 //   W2. A write that changes nothing has no revision, and nobody hears of it.
 //   W3. A dry run goes as far as a real one, and stores nothing.
 import { isDeepStrictEqual } from 'node:util';
-import { admitNamespace } from './admission.ts';
+import { admitNamespace, admitServiceAccount } from './admission.ts';
 import { checkKind, decodeAs } from './decode.ts';
 import { finishDeletion } from './deletes.ts';
 import {
@@ -43,7 +43,8 @@ export function create(world: World, request: ApiRequest): ApiAnswer {
   } as KubernetesObject;
   const generated = stringAt(given, 'generateName');
   admitNamespace(world, resource, object);
-  const prepared = strategyOf(resource).prepareCreate({ ...object, metadata: newMetadata(world, resource, given, name, generated) });
+  const admitted = admitServiceAccount(world, resource, object);
+  const prepared = strategyOf(resource).prepareCreate({ ...admitted, metadata: newMetadata(world, resource, given, name, generated) });
   const causes = [...checkMetadata(resource, { ...prepared.metadata }), ...strategyOf(resource).check(prepared)];
   if (causes.length > 0) throw invalid(resource, name, causes);
   // As the real server has it: over a quota, a name that is taken is a 403 and not a 409.

@@ -98,3 +98,51 @@ test('a pod that is deleted has its grace period to end, and is then deleted for
   await eventually(() => double.find('pods', 'pool', 'slow') === undefined);
   client.close();
 });
+
+test('a node that is lost takes its pods with it when that is believed, and not before', async () => {
+  await using double = await startKubernetesDouble({ namespaces: ['pool'] });
+  await using cluster = await startSimulatedCluster(double.access(), { nodes: { initial: 1 }, story: () => ({ startMs: 1 }) });
+  await createPods(double, 'away', 'back');
+  await eventually(() => isReady(double, 'away') && isReady(double, 'back'));
+  cluster.loseNode('node-1', { notReadyMs: 20, evictMs: 20 });
+  expect(isReady(double, 'away'), 'nobody knows yet').toBe(true);
+  await eventually(() => {
+    const pod = double.find('pods', 'pool', 'away');
+    expect(conditionOf(double, 'away', 'Ready')).toMatchObject({ status: 'False' });
+    expect(conditionOf(double, 'away', 'DisruptionTarget')).toMatchObject({ status: 'True', reason: 'DeletionByTaintManager' });
+    expect(pod?.metadata.deletionTimestamp, 'nobody is there to end it').toBeDefined();
+  });
+  cluster.returnNode('node-1');
+  await eventually(() => double.objects('pods', 'pool').length === 0);
+});
+
+test('the pods of a node that was taken away have failed and are removed', async () => {
+  await using double = await startKubernetesDouble({ namespaces: ['pool'] });
+  await using cluster = await startSimulatedCluster(double.access(), { nodes: { initial: 1 }, story: () => ({ startMs: 1 }) });
+  await createPods(double, 'away');
+  await eventually(() => isReady(double, 'away'));
+  const client = new ApiClient(double.access());
+  const phases: unknown[] = [];
+  const stop = await client.watch(`${PODS}?watch=true&resourceVersion=${double.revision}`, {
+    onEvent: ({ type, object }) => phases.push([type, stringAt(object, 'status', 'phase')]),
+    onEnd: () => {},
+  });
+  cluster.loseNode('node-1', { notReadyMs: 1, evictMs: 1, isRemoved: true });
+  await eventually(() => double.objects('pods', 'pool').length === 0);
+  await eventually(() => expect(phases.at(-1)).toEqual(['DELETED', 'Failed']));
+  stop();
+  client.close();
+});
+
+test('a pod whose Secret is missing says so, and starts when it is there', async () => {
+  await using double = await startKubernetesDouble({ namespaces: ['pool'] });
+  await using _cluster = await startSimulatedCluster(double.access(), { story: () => ({ startMs: 1 }) });
+  const client = new ApiClient(double.access());
+  const env = [{ name: 'TOKEN', valueFrom: { secretKeyRef: { name: 'token', key: 'token' } } }];
+  const spec = { restartPolicy: 'Never', containers: [{ name: 'worker', image: 'worker:1', env }] };
+  await client.call('POST', PODS, { body: { metadata: { name: 'early' }, spec } });
+  await eventually(() => expect(containerStateOf(double, 'early')).toMatchObject({ waiting: { reason: 'CreateContainerConfigError' } }));
+  await client.call('POST', '/api/v1/namespaces/pool/secrets', { body: { metadata: { name: 'token' }, stringData: { token: 'x' } } });
+  await eventually(() => isReady(double, 'early'));
+  client.close();
+});

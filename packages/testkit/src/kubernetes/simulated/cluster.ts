@@ -7,9 +7,10 @@
 //   });
 import { type Clock, SystemClock } from '@muster/ports';
 import type { KubernetesAccess } from '../access.ts';
-import type { KubernetesObject } from '../object.ts';
+import { type KubernetesObject, stringAt } from '../object.ts';
 import { ApiClient } from './api-client.ts';
 import { Kubelet } from './kubelet.ts';
+import { type NodeLoss, playNodeLoss } from './node-loss.ts';
 import { PlayedPods, type PodStory } from './played-pods.ts';
 import { PodMirror } from './pod-mirror.ts';
 import type { PodChange, PodRuntime } from './pod-runtime.ts';
@@ -32,6 +33,9 @@ export interface SimulatedClusterOptions {
 /** What is played. Made by `startSimulatedCluster`. */
 export class SimulatedCluster implements AsyncDisposable {
   readonly #client: ApiClient;
+  readonly #clock: Clock;
+  readonly #report: (error: unknown) => void;
+  readonly #lost = new Set<string>();
   readonly #mirror: PodMirror;
   readonly #scheduler: Scheduler;
   readonly #kubelet: Kubelet;
@@ -39,14 +43,15 @@ export class SimulatedCluster implements AsyncDisposable {
   constructor(access: KubernetesAccess, options: SimulatedClusterOptions = {}) {
     const { clock = new SystemClock(), story = () => ({}), nodes = {}, onError = () => {} } = options;
     this.#client = new ApiClient(access);
-    const report = onError;
+    this.#clock = clock;
+    this.#report = onError;
     const scope = { namespace: options.namespace, labelSelector: options.labelSelector };
     this.#mirror = new PodMirror(this.#client, clock, scope, (uid, pod) => {
       this.#kubelet.see(uid, pod);
       this.#scheduler.wake();
     });
-    this.#scheduler = new Scheduler(this.#client, clock, this.#mirror.pods, nodes, report);
-    this.#kubelet = new Kubelet(this.#client, clock, options.runtime ?? new PlayedPods(clock, story), report);
+    this.#scheduler = new Scheduler(this.#client, clock, this.#mirror.pods, nodes, onError);
+    this.#kubelet = new Kubelet(this.#client, clock, options.runtime ?? new PlayedPods(clock, story), onError);
   }
 
   /** Names of the nodes that take pods. */
@@ -78,11 +83,32 @@ export class SimulatedCluster implements AsyncDisposable {
     this.#kubelet.befall(this.#find(namespace, name).metadata.uid, change);
   }
 
+  /** Nothing is heard of the node any more; `loss` says what the control plane makes of it, and when. */
+  loseNode(name: string, loss: NodeLoss = {}): void {
+    this.#scheduler.removeNode(name);
+    this.#kubelet.loseNode(name);
+    this.#lost.add(name);
+    const parts = { client: this.#client, clock: this.#clock, podsOf: () => this.#podsOf(name), isLost: () => this.#lost.has(name) };
+    playNodeLoss(parts, loss).catch(this.#report);
+  }
+
+  /** It is heard of again, and does what was asked of it meanwhile. */
+  returnNode(name: string): void {
+    this.#lost.delete(name);
+    this.#kubelet.returnNode(name, this.#podsOf(name));
+    this.#scheduler.returnNode(name);
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
+    this.#lost.clear();
     this.#mirror.close();
     this.#scheduler.close();
     await this.#kubelet.close();
     this.#client.close();
+  }
+
+  #podsOf(node: string): readonly KubernetesObject[] {
+    return [...this.#mirror.pods.values()].filter((pod) => stringAt(pod, 'spec', 'nodeName') === node);
   }
 
   #find(namespace: string, name: string): KubernetesObject {

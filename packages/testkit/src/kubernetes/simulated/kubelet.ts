@@ -2,27 +2,47 @@
 //
 //   L1. A pod is started once, however often it is heard of.
 //   L2. What befalls a pod is written in the order in which it happened.
-//   L3. A pod that is being deleted is stopped within its grace period, and deleted for good after it has ended; by its
+//   L3. A pod starts when the Secrets and ConfigMaps that it needs are there, and says so until then.
+//   L4. A pod that is being deleted is stopped within its grace period, and deleted for good after it has ended; by its
 //       uid, so that no later pod of the name is touched.
-import type { Clock } from '@muster/ports';
+import type { Clock, Timer } from '@muster/ports';
 import { type JsonObject, type KubernetesObject, listAt, objectAt, stringAt, timestamp } from '../object.ts';
 import type { ApiClient } from './api-client.ts';
-import type { PodChange, PodRuntime, RunningPod } from './pod-runtime.ts';
+import { missingConfig } from './pod-environment.ts';
+import type { PodChange, PodEnd, PodRuntime, RunningPod } from './pod-runtime.ts';
 
 const MERGE = { contentType: 'application/merge-patch+json' };
 const MS_PER_SECOND = 1000;
 
-interface Run {
+/** Between two looks for a Secret or ConfigMap that a pod needs. */
+const CONFIG_RETRY_MS = 200;
+
+class Run {
   readonly pod: KubernetesObject;
   readonly startedAt: string;
-  running: RunningPod;
+  /** Undefined until everything is there that it needs. */
+  running: RunningPod | undefined;
   podIp: string | undefined;
   runningSince: string | undefined;
-  isReady: boolean;
-  isStopping: boolean;
-  ended: { readonly exitCode: number; readonly reason: string } | undefined;
-  restarts: number;
-  writes: Promise<void>;
+  isReady = false;
+  isStopping = false;
+  end: PodEnd | undefined;
+  restarts = 0;
+  retry: Timer | undefined;
+  writes: Promise<void> = Promise.resolve();
+
+  constructor(pod: KubernetesObject, startedAt: string) {
+    this.pod = pod;
+    this.startedAt = startedAt;
+  }
+
+  get node(): string {
+    return stringAt(this.pod, 'spec', 'nodeName') ?? '';
+  }
+
+  get containers(): readonly string[] {
+    return listAt(this.pod, 'spec', 'containers').map((one) => String(objectAt(one)['name']));
+  }
 }
 
 export class Kubelet {
@@ -54,7 +74,7 @@ export class Kubelet {
     if (node === '' || this.#lostNodes.has(node)) return;
     const phase = stringAt(pod, 'status', 'phase');
     if (pod.metadata.deletionTimestamp !== undefined) {
-      if (run?.isStopping !== true) this.#end(run, pod).catch(this.#report);
+      if (run?.isStopping !== true) this.#delete(run, pod).catch(this.#report);
     } else if (run === undefined && phase !== 'Failed' && phase !== 'Succeeded') {
       this.#start(uid, pod);
     }
@@ -62,9 +82,9 @@ export class Kubelet {
 
   /** Something befalls a pod that runs. @throws Error where it does not */
   befall(uid: string, change: PodChange): void {
-    const run = this.#runs.get(uid);
-    if (run === undefined) throw new Error(`no pod with uid ${uid} was started`);
-    run.running.befall(change);
+    const running = this.#runs.get(uid)?.running;
+    if (running === undefined) throw new Error(`no pod with uid ${uid} runs`);
+    running.befall(change);
   }
 
   /** Nothing is heard of the node's pods any more. They may go on running. */
@@ -72,49 +92,60 @@ export class Kubelet {
     this.#lostNodes.add(node);
   }
 
+  /** The node is back: what has happened to its pods meanwhile is written, and what was asked of it is done. */
+  returnNode(node: string, pods: Iterable<KubernetesObject>): void {
+    this.#lostNodes.delete(node);
+    for (const run of this.#runs.values()) if (run.node === node) this.#writePresent(run);
+    for (const pod of pods) this.see(pod.metadata.uid, pod);
+  }
+
   async close(): Promise<void> {
     this.#isClosed = true;
-    await Promise.all([...this.#runs.values()].map(({ writes }) => writes));
+    for (const { retry } of this.#runs.values()) retry?.cancel();
     await this.#runtime.close();
+    await Promise.all([...this.#runs.values()].map(({ writes }) => writes));
   }
 
   #start(uid: string, pod: KubernetesObject): void {
-    const early: PodChange[] = [];
-    let run: Run | undefined;
-    const tell = (change: PodChange): void => {
-      if (run === undefined) early.push(change);
-      else this.#hear(run, change);
-    };
-    const running = this.#runtime.start(pod, tell);
-    run = {
-      pod,
-      startedAt: this.#now(),
-      running,
-      podIp: undefined,
-      runningSince: undefined,
-      isReady: false,
-      isStopping: false,
-      ended: undefined,
-      restarts: 0,
-      writes: Promise.resolve(),
-    };
+    const run = new Run(pod, this.#now());
     this.#runs.set(uid, run);
     this.#write(run, this.#statusOf(run, 'Pending', { waiting: { reason: 'ContainerCreating' } }));
+    this.#prepare(run, '').catch(this.#report);
+  }
+
+  /** Starts it when what its environment refers to is there; until then it says what is missing. */
+  async #prepare(run: Run, said: string): Promise<void> {
+    const missing = await missingConfig(this.#client, run.pod);
+    if (run.isStopping || this.#isClosed) return;
+    if (missing === undefined) {
+      this.#run(run);
+      return;
+    }
+    if (missing !== said) this.#hear(run, { kind: 'waiting', reason: 'CreateContainerConfigError', message: missing });
+    run.retry = this.#clock.setTimer(CONFIG_RETRY_MS, () => void this.#prepare(run, missing).catch(this.#report));
+  }
+
+  #run(run: Run): void {
+    const early: PodChange[] = [];
+    run.running = this.#runtime.start(run.pod, (change) => {
+      if (run.running === undefined) early.push(change);
+      else this.#hear(run, change);
+    });
     for (const change of early) this.#hear(run, change);
   }
 
   #hear(run: Run, change: PodChange): void {
-    if (run.isStopping || run.ended !== undefined) return;
+    if (run.isStopping || run.end !== undefined) return;
     switch (change.kind) {
       case 'running':
         run.podIp = change.podIp;
         run.runningSince = this.#now();
-        this.#write(run, this.#statusOf(run, 'Running', { running: { startedAt: run.runningSince } }));
+        this.#writePresent(run);
         return;
       case 'ready':
       case 'not-ready':
         run.isReady = change.kind === 'ready';
-        this.#write(run, this.#statusOf(run, 'Running', { running: { startedAt: run.runningSince } }));
+        this.#writePresent(run);
         return;
       case 'waiting':
         this.#write(run, this.#statusOf(run, 'Pending', { waiting: { reason: change.reason, message: change.message } }));
@@ -123,37 +154,44 @@ export class Kubelet {
         this.#ended(run, change);
         return;
       case 'evicted': {
-        run.ended = { exitCode: 137, reason: 'Error' };
+        run.end = { exitCode: 137, reason: 'Error' };
         run.isReady = false;
         const disruption = this.#condition('DisruptionTarget', true, 'TerminationByKubelet', change.message);
-        const status = this.#statusOf(run, 'Failed', { terminated: this.#terminated(run, 137, 'Error') }, [disruption]);
+        const status = this.#statusOf(run, 'Failed', { terminated: this.#terminated(run, run.end) }, [disruption]);
         this.#write(run, { ...status, reason: 'Evicted', message: change.message });
       }
     }
   }
 
-  #ended(run: Run, { exitCode, reason }: { readonly exitCode: number; readonly reason: string }): void {
+  /** As it is now, unless it has not begun. */
+  #writePresent(run: Run): void {
+    if (run.end !== undefined) this.#write(run, this.#endStatus(run, run.end));
+    else if (run.runningSince !== undefined) this.#write(run, this.#statusOf(run, 'Running', { running: { startedAt: run.runningSince } }));
+  }
+
+  #endStatus(run: Run, end: PodEnd): JsonObject {
+    return this.#statusOf(run, end.exitCode === 0 ? 'Succeeded' : 'Failed', { terminated: this.#terminated(run, end) });
+  }
+
+  #ended(run: Run, { exitCode, reason }: PodEnd): void {
     run.isReady = false;
     const policy = stringAt(run.pod, 'spec', 'restartPolicy') ?? 'Always';
-    const terminated = this.#terminated(run, exitCode, reason);
     if (policy === 'Never' || (policy === 'OnFailure' && exitCode === 0)) {
-      run.ended = { exitCode, reason };
-      this.#write(run, this.#statusOf(run, exitCode === 0 ? 'Succeeded' : 'Failed', { terminated }));
+      run.end = { exitCode, reason };
+      this.#write(run, this.#endStatus(run, run.end));
       return;
     }
     run.restarts += 1;
-    const message = `back-off 10s restarting failed container=${this.#containers(run)[0]} pod=${run.pod.metadata.name}`;
-    this.#write(run, this.#statusOf(run, 'Running', { waiting: { reason: 'CrashLoopBackOff', message } }, [], { terminated }));
+    const message = `back-off 10s restarting failed container=${run.containers[0]} pod=${run.pod.metadata.name}`;
+    const lastState = { terminated: this.#terminated(run, { exitCode, reason }) };
+    this.#write(run, this.#statusOf(run, 'Running', { waiting: { reason: 'CrashLoopBackOff', message } }, [], lastState));
   }
 
-  async #end(run: Run | undefined, pod: KubernetesObject): Promise<void> {
+  async #delete(run: Run | undefined, pod: KubernetesObject): Promise<void> {
     const { name, namespace, uid, deletionGracePeriodSeconds = 0 } = pod.metadata;
     if (run !== undefined) {
       await this.#stop(run, deletionGracePeriodSeconds * MS_PER_SECOND);
-      if (run.ended === undefined && run.podIp !== undefined) {
-        run.isReady = false;
-        this.#write(run, this.#statusOf(run, 'Failed', { terminated: this.#terminated(run, 137, 'Error') }));
-      }
+      if (run.end !== undefined && run.podIp !== undefined) this.#writePresent(run);
       await run.writes;
     }
     if (this.#isClosed || this.#lostNodes.has(stringAt(pod, 'spec', 'nodeName') ?? '')) return;
@@ -163,7 +201,10 @@ export class Kubelet {
 
   async #stop(run: Run, graceMs: number): Promise<void> {
     run.isStopping = true;
-    await run.running.stop(graceMs);
+    run.retry?.cancel();
+    const end = await run.running?.stop(graceMs);
+    run.end ??= end;
+    run.isReady = false;
   }
 
   /** After what is being written already (L2). */
@@ -172,14 +213,14 @@ export class Kubelet {
     const path = `/api/v1/namespaces/${namespace}/pods/${name}/status`;
     run.writes = run.writes
       .then(async () => {
-        if (this.#lostNodes.has(stringAt(run.pod, 'spec', 'nodeName') ?? '') || this.#isClosed) return;
+        if (this.#lostNodes.has(run.node) || this.#isClosed) return;
         await this.#client.call('PATCH', path, { ...MERGE, body: { metadata: { uid }, status } }, [404, 409]);
       })
       .catch(this.#report);
   }
 
   #statusOf(run: Run, phase: string, state: JsonObject, more: readonly JsonObject[] = [], lastState: JsonObject = {}): JsonObject {
-    const containers = this.#containers(run);
+    const { containers } = run;
     const unready = `containers with unready status: [${containers.join(' ')}]`;
     const isOver = phase === 'Failed' || phase === 'Succeeded';
     const reason = isOver ? (phase === 'Failed' ? 'PodFailed' : 'PodCompleted') : 'ContainersNotReady';
@@ -209,17 +250,13 @@ export class Kubelet {
     };
   }
 
-  #terminated(run: Run, exitCode: number, reason: string): JsonObject {
+  #terminated(run: Run, { exitCode, reason }: PodEnd): JsonObject {
     return { exitCode, reason, startedAt: run.runningSince ?? run.startedAt, finishedAt: this.#now() };
   }
 
   #condition(type: string, isTrue: boolean, reason?: string, message?: string): JsonObject {
     const base = { type, status: isTrue ? 'True' : 'False', lastProbeTime: null, lastTransitionTime: this.#now() };
     return { ...base, ...(reason === undefined ? {} : { reason }), ...(message === undefined ? {} : { message }) };
-  }
-
-  #containers(run: Run): readonly string[] {
-    return listAt(run.pod, 'spec', 'containers').map((one) => String(objectAt(one)['name']));
   }
 
   #now(): string {

@@ -71,6 +71,7 @@ export class PlayedPods implements PodRuntime {
         for (const timer of timers) timer.cancel();
         const waitMs = Math.min(stopMs, graceMs);
         if (waitMs > 0) await new Promise<void>((resolve) => void this.#clock.setTimer(waitMs, resolve));
+        return stopMs <= graceMs ? { exitCode: 0, reason: 'Completed' } : { exitCode: 137, reason: 'Error' };
       },
     };
   }

@@ -8,15 +8,21 @@ export type PodChange =
   | { readonly kind: 'not-ready' }
   /** Its containers cannot be started for now: `ImagePullBackOff`, `CreateContainerConfigError`. */
   | { readonly kind: 'waiting'; readonly reason: string; readonly message: string }
-  /** Its containers have ended. `reason`: `Completed`, `Error`, `OOMKilled`. */
-  | { readonly kind: 'ended'; readonly exitCode: number; readonly reason: string }
+  /** Its containers have ended. */
+  | ({ readonly kind: 'ended' } & PodEnd)
   /** Its node threw it out. */
   | { readonly kind: 'evicted'; readonly message: string };
 
+/** How a pod's containers ended. `reason`: `Completed`, `Error`, `OOMKilled`. */
+export interface PodEnd {
+  readonly exitCode: number;
+  readonly reason: string;
+}
+
 /** A pod that was started on a node. */
 export interface RunningPod {
-  /** Ends it: asks, waits at most so long, then by force. Resolves when it is gone. */
-  stop(graceMs: number): Promise<void>;
+  /** Ends it: asks, waits at most so long, then by force. Resolves with how it ended, when it has. */
+  stop(graceMs: number): Promise<PodEnd>;
   /** Something befalls it. */
   befall(change: PodChange): void;
 }

@@ -75,6 +75,12 @@ export class Scheduler {
     this.#nodes.delete(name);
   }
 
+  /** It takes pods again. */
+  returnNode(name: string): void {
+    this.#nodes.add(name);
+    this.wake();
+  }
+
   /** Looks at all pods, soon. */
   wake(): void {
     this.#sweep ??= this.#clock.setTimer(0, () => {
