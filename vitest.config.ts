@@ -7,7 +7,18 @@ export default defineConfig({
         test: {
           name: 'unit',
           include: ['packages/*/src/**/*.test.ts', 'services/*/src/**/*.test.ts', 'test/{tidy,pool,kubernetes,simulation}/**/*.test.ts'],
-          exclude: ['**/*.nats.test.ts', '**/*.process.test.ts', '**/node_modules/**'],
+          exclude: ['**/*.nats.test.ts', '**/*.process.test.ts', '**/*.cluster.test.ts', '**/node_modules/**'],
+        },
+      },
+      {
+        // On the double of the API server, or on the cluster that `npm run test:kubernetes` was given.
+        test: {
+          name: 'kubernetes',
+          include: ['test/kubernetes/**/*.cluster.test.ts'],
+          exclude: ['**/node_modules/**'],
+          testTimeout: 120_000,
+          hookTimeout: 120_000,
+          fileParallelism: false,
         },
       },
       {

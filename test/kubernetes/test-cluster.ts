@@ -1,0 +1,128 @@
+// A namespace of its own on whatever cluster the tests were given, and who plays the parts of it that are not there.
+//
+// Everything is done over the API. What the cluster may lack is not needed: nodes, a scheduler and kubelets are played with
+// `--kubelet=simulated`; a `default` service account is made where nobody makes one; what the garbage collector would take
+// and a namespace that nobody finalizes are taken away at the end.
+import { KubeConfig } from '@kubernetes/client-node';
+import { SystemRandom } from '@muster/ports';
+import {
+  ApiClient,
+  eventually,
+  type KubernetesAccess,
+  type KubernetesDouble,
+  makeKubeconfig,
+  type SimulatedCluster,
+  type SimulatedClusterOptions,
+  startKubernetesDouble,
+  startSimulatedCluster,
+} from '@muster/testkit';
+import { readKubernetesTestConfig } from './config.ts';
+
+const NAMESPACES = '/api/v1/namespaces';
+/** So long a namespace has to go by itself, before it is finalized here. */
+const FINALIZE_AFTER_MS = 3000;
+const GONE_TIMEOUT_MS = 60_000;
+const ACCOUNT_TIMEOUT_MS = 5000;
+/** Everything that tests make. Pods last: others are owned by them. */
+const EMPTIED = [
+  '/api/v1/namespaces/{}/secrets',
+  '/apis/coordination.k8s.io/v1/namespaces/{}/leases',
+  '/apis/rbac.authorization.k8s.io/v1/namespaces/{}/rolebindings',
+  '/apis/rbac.authorization.k8s.io/v1/namespaces/{}/roles',
+  '/api/v1/namespaces/{}/serviceaccounts',
+  '/api/v1/namespaces/{}/resourcequotas',
+  '/api/v1/namespaces/{}/pods',
+];
+
+export interface TestCluster extends AsyncDisposable {
+  /** May do everything. */
+  readonly access: KubernetesAccess;
+  readonly api: ApiClient;
+  readonly namespace: string;
+  /** `/api/v1/namespaces/<namespace>` */
+  readonly path: string;
+  /** Undefined on a real API server. */
+  readonly double: KubernetesDouble | undefined;
+  /** An image that runs until it is stopped. */
+  readonly image: string;
+  /**
+   * Somebody has to run pods: with a simulated kubelet, this does, as `options` say; on a cluster with nodes it does nothing,
+   * and gives undefined: what is to befall pods there cannot be said. Ends with the cluster.
+   */
+  runPods(options?: SimulatedClusterOptions): Promise<SimulatedCluster | undefined>;
+  /** The text of a kubeconfig for this token and namespace. */
+  kubeconfigFor(token: string): string;
+}
+
+/** A fresh namespace, on the API server of `neighbour` where it is given; gone, with all that is in it, when its scope ends. */
+export async function openTestCluster(neighbour?: TestCluster): Promise<TestCluster> {
+  const { kubeconfig, context, kubelet, image } = readKubernetesTestConfig();
+  await using resources = new AsyncDisposableStack();
+  // As bare as a real API server alone: whatever passes on it needs nobody else.
+  const bare = { hasControllers: false, hasServiceAccounts: true };
+  const double = kubeconfig === undefined ? (neighbour?.double ?? resources.use(await startKubernetesDouble(bare))) : undefined;
+  const access = kubeconfig === undefined ? (double as KubernetesDouble).access() : await accessOf(kubeconfig, context);
+  const api = new ApiClient(access);
+  resources.defer(() => api.close());
+  const namespace = `muster-test-${new SystemRandom().id(8)}`;
+  await api.call('POST', NAMESPACES, { body: { apiVersion: 'v1', kind: 'Namespace', metadata: { name: namespace } } });
+  resources.defer(() => removeNamespace(api, namespace, double === undefined ? FINALIZE_AFTER_MS : 0));
+  await ensureAccount(api, namespace);
+  const scope = resources.move();
+  return {
+    access,
+    api,
+    namespace,
+    path: `${NAMESPACES}/${namespace}`,
+    double,
+    image,
+    runPods: async (options = {}) =>
+      kubelet === 'real' ? undefined : scope.use(await startSimulatedCluster(access, { namespace, ...options })),
+    kubeconfigFor: (token) => {
+      const { cert: _cert, key: _key, ...server } = access;
+      return makeKubeconfig({ ...server, token }, namespace);
+    },
+    [Symbol.asyncDispose]: () => scope.disposeAsync(),
+  };
+}
+
+/** What a kubeconfig's context says, with whatever its user needs to be asked for. */
+async function accessOf(file: string, context: string | undefined): Promise<KubernetesAccess> {
+  const config = new KubeConfig();
+  config.loadFromFile(file);
+  if (context !== undefined) config.setCurrentContext(context);
+  const server = config.getCurrentCluster()?.server;
+  if (server === undefined) throw new Error(`${file} has no cluster for context ${config.getCurrentContext()}`);
+  const options: Parameters<KubeConfig['applyToHTTPSOptions']>[0] = { headers: {} };
+  await config.applyToHTTPSOptions(options);
+  const headers = options.headers as Readonly<Record<string, string>>;
+  const token = /^Bearer (.+)$/.exec(headers['Authorization'] ?? '')?.[1];
+  const pem = (value: unknown): string | undefined => (typeof value === 'string' || Buffer.isBuffer(value) ? value.toString() : undefined);
+  const fields = { ca: pem(options.ca), cert: pem(options.cert), key: pem(options.key), token, serverName: options.servername };
+  const given = Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined));
+  return { server: server.replace(/\/$/, ''), ...given, ...(options.rejectUnauthorized === false ? { isUnverified: true } : {}) };
+}
+
+/** Where a controller makes it, its is waited for; where none does, this is it. */
+async function ensureAccount(api: ApiClient, namespace: string): Promise<void> {
+  const body = { apiVersion: 'v1', kind: 'ServiceAccount', metadata: { name: 'default' } };
+  await eventually(() => api.call('POST', `${NAMESPACES}/${namespace}/serviceaccounts`, { body }, [409]).then(() => true), {
+    timeoutMs: ACCOUNT_TIMEOUT_MS,
+  });
+}
+
+async function removeNamespace(api: ApiClient, namespace: string, finalizeAfterMs: number): Promise<void> {
+  const path = `${NAMESPACES}/${namespace}`;
+  const now = { body: { apiVersion: 'v1', kind: 'DeleteOptions', gracePeriodSeconds: 0 } };
+  for (const collection of EMPTIED) await api.call('DELETE', collection.replace('{}', namespace), now, [404, 405]);
+  await api.call('DELETE', path, {}, [404, 409]);
+  const isGone = async (): Promise<boolean> => (await api.request('GET', path)).status === 404;
+  try {
+    await eventually(isGone, { timeoutMs: finalizeAfterMs, everyMs: 100 });
+  } catch {
+    // Nobody is there to do it.
+    const body = { apiVersion: 'v1', kind: 'Namespace', metadata: { name: namespace }, spec: { finalizers: [] } };
+    await api.call('PUT', `${path}/finalize`, { body }, [404, 409]);
+    await eventually(isGone, { timeoutMs: GONE_TIMEOUT_MS, everyMs: 100 });
+  }
+}
