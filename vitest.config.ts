@@ -14,9 +14,10 @@ export default defineConfig({
         // On the double of the API server, or on the cluster that `npm run test:kubernetes` was given.
         test: {
           name: 'kubernetes',
+          globalSetup: ['test/global-setup.ts'],
           include: ['test/kubernetes/**/*.cluster.test.ts'],
           exclude: ['**/node_modules/**'],
-          testTimeout: 120_000,
+          testTimeout: 300_000,
           hookTimeout: 120_000,
           fileParallelism: false,
         },

@@ -9,6 +9,8 @@ export interface KubernetesTestConfig {
   readonly kubelet: 'simulated' | 'real';
   /** `MUSTER_TEST_KUBE_IMAGE`: an image that runs until it is stopped, for clusters with nodes. */
   readonly image: string;
+  /** `MUSTER_TEST_KUBE_LONG`: nodes take 30 s to come, and outages last two minutes. */
+  readonly isLong: boolean;
 }
 
 const IMAGE = 'registry.k8s.io/pause:3.10';
@@ -19,5 +21,11 @@ export function readKubernetesTestConfig(env: Readonly<Record<string, string | u
   const kubelet = env['MUSTER_TEST_KUBELET'] || (kubeconfig === undefined ? 'simulated' : 'real');
   if (kubelet !== 'simulated' && kubelet !== 'real') throw new Error(`MUSTER_TEST_KUBELET is ${kubelet}, not simulated or real`);
   if (kubelet === 'real' && kubeconfig === undefined) throw new Error('the double has no kubelet: --kubelet=real needs KUBECONFIG');
-  return { kubeconfig, context: env['MUSTER_TEST_KUBE_CONTEXT'] || undefined, kubelet, image: env['MUSTER_TEST_KUBE_IMAGE'] || IMAGE };
+  return {
+    kubeconfig,
+    context: env['MUSTER_TEST_KUBE_CONTEXT'] || undefined,
+    kubelet,
+    image: env['MUSTER_TEST_KUBE_IMAGE'] || IMAGE,
+    isLong: env['MUSTER_TEST_KUBE_LONG'] === 'true',
+  };
 }

@@ -91,7 +91,7 @@ test.each([{ kind: 'lose-answer' }, { kind: 'drop' }, { kind: 'refuse', status: 
 
 test('a pod that does not end in its grace is not said to be gone', async () => {
   await using world = await startKubernetesWorld();
-  await world.simulate({ story: () => ({ startMs: 10, stopMs: 60_000 }) });
+  await world.cluster.runPods({ story: () => ({ startMs: 10, stopMs: 60_000 }) });
   const driver = world.driver({ timings: { goneSlackMs: 100, goneCheckMs: 50 } });
   const { last } = listenTo(driver);
   await driver.create(makeWorker('duckdb-1'));

@@ -6,48 +6,53 @@ import { join } from 'node:path';
 import { KubernetesDriver, type KubernetesDriverOptions, type KubernetesTimings } from '@muster/kubernetes';
 import { MemoryMetrics, SystemClock, SystemRandom, silentLogger, type WorkerSpec, type WorkerStatus } from '@muster/ports';
 import {
-  ApiClient,
+  type ApiClient,
+  eventually,
   type KubernetesAccess,
   type KubernetesDouble,
   type KubernetesObject,
   makeKubeconfig,
-  type SimulatedCluster,
-  type SimulatedClusterOptions,
-  startKubernetesDouble,
-  startSimulatedCluster,
-  type TempDir,
   tempDir,
 } from '@muster/testkit';
 import { parseAllDocuments } from 'yaml';
+import { readKubernetesTestConfig } from './config.ts';
+import { openTestCluster, type TestCluster } from './test-cluster.ts';
 
 const RBAC = new URL('../../deploy/kubernetes/rbac.yaml', import.meta.url);
 /** Short, so that the tests are; what they mean is the same. */
 const QUICK: Partial<KubernetesTimings> = { backoffMinMs: 20, backoffMaxMs: 200, goneCheckMs: 500, patienceMs: 300, secretsEveryMs: 0 };
 
+/** A test's own namespace with the shipped role in it. */
 export class KubernetesWorld implements AsyncDisposable {
-  readonly access: KubernetesAccess;
-  /** Undefined on a real API server. */
-  readonly double: KubernetesDouble | undefined;
-  readonly namespace: string;
+  readonly cluster: TestCluster;
   readonly kubeconfig: string;
-  readonly api: ApiClient;
-  readonly #folder: TempDir;
-  readonly #closing: (() => Promise<unknown>)[] = [];
+  readonly #token: string;
+  readonly #resources: AsyncDisposableStack;
 
-  constructor(options: {
-    readonly access: KubernetesAccess;
-    readonly double: KubernetesDouble | undefined;
-    readonly namespace: string;
-    readonly kubeconfig: string;
-    readonly folder: TempDir;
-    readonly api: ApiClient;
-  }) {
-    this.access = options.access;
-    this.double = options.double;
-    this.namespace = options.namespace;
-    this.kubeconfig = options.kubeconfig;
-    this.api = options.api;
-    this.#folder = options.folder;
+  constructor(cluster: TestCluster, kubeconfig: string, token: string, resources: AsyncDisposableStack) {
+    this.cluster = cluster;
+    this.kubeconfig = kubeconfig;
+    this.#token = token;
+    this.#resources = resources;
+  }
+
+  get double(): KubernetesDouble | undefined {
+    return this.cluster.double;
+  }
+  get api(): ApiClient {
+    return this.cluster.api;
+  }
+  get namespace(): string {
+    return this.cluster.namespace;
+  }
+  get path(): string {
+    return this.cluster.path;
+  }
+
+  /** The text of a kubeconfig with the shipped role, on another way to the server. */
+  kubeconfigFor(change: Partial<KubernetesAccess>): string {
+    const { cert: _cert, key: _key, ...server } = this.cluster.access;
+    return makeKubeconfig({ ...server, token: this.#token, ...change }, this.namespace);
   }
 
   /** A driver with the shipped role; ends with the world. */
@@ -63,20 +68,15 @@ export class KubernetesWorld implements AsyncDisposable {
       ...options,
       timings: { ...QUICK, ...options.timings },
     });
-    this.#closing.push(() => driver.close());
+    this.#resources.defer(() => driver.close());
     return driver;
-  }
-
-  /** A scheduler, nodes and a kubelet for the namespace; ends with the world. */
-  async simulate(options: SimulatedClusterOptions = {}): Promise<SimulatedCluster> {
-    const cluster = await startSimulatedCluster(this.access, { namespace: this.namespace, ...options });
-    this.#closing.push(() => cluster[Symbol.asyncDispose]());
-    return cluster;
   }
 
   /** What is there now, as the administrator sees it. */
   async objects(plural: 'pods' | 'secrets'): Promise<readonly KubernetesObject[]> {
-    const list = (await this.api.call('GET', `${this.path}/${plural}`)) as { readonly items: readonly KubernetesObject[] };
+    // Where a controller runs there is more in a namespace than what the tests made.
+    const selector = plural === 'pods' ? '' : '?labelSelector=app.kubernetes.io%2Fmanaged-by%3Dmuster';
+    const list = (await this.api.call('GET', `${this.path}/${plural}${selector}`)) as { readonly items: readonly KubernetesObject[] };
     return list.items;
   }
   async names(plural: 'pods' | 'secrets'): Promise<readonly string[]> {
@@ -85,43 +85,25 @@ export class KubernetesWorld implements AsyncDisposable {
   async pod(name: string): Promise<KubernetesObject> {
     return (await this.api.call('GET', `${this.path}/pods/${name}`)) as KubernetesObject;
   }
-  get path(): string {
-    return `/api/v1/namespaces/${this.namespace}`;
-  }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    for (const close of this.#closing.reverse()) await close();
-    if (this.double === undefined) await this.#cleanUp();
-    this.api.close();
-    await this.double?.[Symbol.asyncDispose]();
-    await this.#folder[Symbol.asyncDispose]();
-  }
-
-  /** Where nobody collects garbage, a namespace that is deleted keeps what is in it. */
-  async #cleanUp(): Promise<void> {
-    const body = { apiVersion: 'v1', kind: 'DeleteOptions', gracePeriodSeconds: 0 };
-    for (const plural of ['pods', 'secrets']) await this.api.call('DELETE', `${this.path}/${plural}`, { body }, [404]);
-    await this.api.call('DELETE', this.path, {}, [404, 409]);
+    await this.#resources.disposeAsync();
   }
 }
 
 /** The world of one test. */
-export async function startKubernetesWorld(options: { readonly access?: KubernetesAccess } = {}): Promise<KubernetesWorld> {
-  const double = options.access === undefined ? await startKubernetesDouble() : undefined;
-  const access = options.access ?? (double as KubernetesDouble).access();
-  const folder = await tempDir();
-  const api = new ApiClient(access);
-  const namespace = `muster-test-${new SystemRandom().id(8)}`;
-  const token = await grant(api, namespace);
+export async function startKubernetesWorld(): Promise<KubernetesWorld> {
+  await using resources = new AsyncDisposableStack();
+  const cluster = resources.use(await openTestCluster());
+  const folder = resources.use(await tempDir());
+  const token = await grant(cluster);
   const kubeconfig = join(folder.path, 'kubeconfig');
-  const { cert: _cert, key: _key, ...server } = access;
-  await writeFile(kubeconfig, makeKubeconfig({ ...server, token }, namespace), { mode: 0o600 });
-  return new KubernetesWorld({ access, double, namespace, kubeconfig, folder, api });
+  await writeFile(kubeconfig, cluster.kubeconfigFor(token), { mode: 0o600 });
+  return new KubernetesWorld(cluster, kubeconfig, token, resources.move());
 }
 
-/** Makes the namespace, and in it what `rbac.yaml` has; a token of its service account. */
-async function grant(api: ApiClient, namespace: string): Promise<string> {
-  await api.call('POST', '/api/v1/namespaces', { body: { apiVersion: 'v1', kind: 'Namespace', metadata: { name: namespace } } });
+/** Makes in the namespace what `rbac.yaml` has. @returns a token of its service account */
+async function grant({ api, namespace, path }: TestCluster): Promise<string> {
   let account = '';
   for (const document of parseAllDocuments(readFileSync(RBAC, 'utf8'))) {
     const written = document.toJS() as RbacDocument;
@@ -133,8 +115,11 @@ async function grant(api: ApiClient, namespace: string): Promise<string> {
     await api.call('POST', `${group}/namespaces/${namespace}/${plural}`, { body });
   }
   const request = { apiVersion: 'authentication.k8s.io/v1', kind: 'TokenRequest', spec: { expirationSeconds: 3_600 } };
-  const made = await api.call('POST', `/api/v1/namespaces/${namespace}/serviceaccounts/${account}/token`, { body: request });
-  return (made as { readonly status: { readonly token: string } }).status.token;
+  const made = await api.call('POST', `${path}/serviceaccounts/${account}/token`, { body: request });
+  const { token } = (made as { readonly status: { readonly token: string } }).status;
+  // A real server's authorizer hears of the binding a moment later.
+  await eventually(async () => (await api.request('GET', `${path}/pods`, { token })).status === 200);
+  return token;
 }
 
 interface RbacDocument {
@@ -144,11 +129,11 @@ interface RbacDocument {
   subjects?: readonly Readonly<Record<string, unknown>>[];
 }
 
-const TEMPLATE = { spec: { containers: [{ name: 'worker', image: 'registry.example/worker:1', ports: [{ containerPort: 8080 }] }] } };
-
 /** A worker to start. */
 export function makeWorker(slot: string, change: Partial<WorkerSpec> = {}): WorkerSpec {
-  const template = { env: {}, memoryBytes: 1, podTemplate: TEMPLATE };
+  const { image } = readKubernetesTestConfig();
+  const podTemplate = { spec: { containers: [{ name: 'worker', image, ports: [{ containerPort: 8080 }] }] } };
+  const template = { env: {}, memoryBytes: 1, podTemplate };
   return { slot, shard: 'duckdb', pool: 'duckdb', template, placement: {}, token: `token of ${slot}`, ...change };
 }
 

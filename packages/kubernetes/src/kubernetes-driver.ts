@@ -79,7 +79,8 @@ export class KubernetesDriver implements WorkerDriver {
   readonly #listeners = new Set<(status: WorkerStatus) => void>();
   /** When this replica saw a slot's pod or Secret first. */
   readonly #firstSeenMs = new Map<string, number>();
-  readonly #gone = new Set<string>();
+  /** Slots whose worker has ended or is ending, and why. */
+  readonly #gone = new Map<string, string>();
   readonly #stuck = new Map<string, { readonly sinceMs: number; readonly timer: Timer }>();
   readonly #ears = new Set<Ear>();
   #link: Promise<Link> | undefined;
@@ -105,7 +106,8 @@ export class KubernetesDriver implements WorkerDriver {
   }
 
   async create(worker: WorkerSpec): Promise<CreateOutcome> {
-    if (this.#gone.has(worker.slot)) return { kind: 'exited', reason: faultText('deleted', 'its pod is gone') };
+    const reason = this.#gone.get(worker.slot);
+    if (reason !== undefined) return { kind: 'exited', reason };
     const { calls } = await this.#connect();
     try {
       const made = await calls.makePod(worker);
@@ -131,7 +133,7 @@ export class KubernetesDriver implements WorkerDriver {
     } finally {
       this.#ears.delete(ear);
     }
-    this.#forget(slot);
+    this.#forget(slot, faultText('deleted', 'it was stopped'));
   }
 
   async list(): Promise<{ readonly workers: readonly WorkerStatus[]; readonly silentHosts: readonly string[] }> {
@@ -265,7 +267,8 @@ export class KubernetesDriver implements WorkerDriver {
   #seen(pod: Pod): void {
     const view = this.#viewOf(pod);
     if (view === undefined) return;
-    const { slot } = view.status;
+    const { slot, state, isLeaving, reason } = view.status;
+    if (state === 'exited' || isLeaving === true) this.#neverAgain(slot, reason ?? state);
     if (view.stuck === 'soon' && !this.#stuck.has(slot)) {
       const { clock } = this.#options;
       const timer = clock.setTimer(this.#timings.patienceMs, () => void this.#patienceOver(slot));
@@ -287,7 +290,7 @@ export class KubernetesDriver implements WorkerDriver {
   #wentAway(pod: Pod): void {
     const status = viewOfGone(pod, this.#ageOf(pod));
     if (status === undefined) return;
-    this.#forget(status.slot);
+    this.#forget(status.slot, status.reason ?? faultText('deleted', undefined));
     for (const ear of this.#ears) if (ear.slot === status.slot) ear.wake(true);
     this.#tell(status);
   }
@@ -317,12 +320,16 @@ export class KubernetesDriver implements WorkerDriver {
     return nowMs - firstMs;
   }
 
-  #forget(slot: string): void {
+  #forget(slot: string, reason: string): void {
     this.#calm(slot);
     this.#firstSeenMs.delete(slot);
-    this.#gone.add(slot);
+    this.#neverAgain(slot, reason);
+  }
+
+  #neverAgain(slot: string, reason: string): void {
+    if (!this.#gone.has(slot)) this.#gone.set(slot, reason);
     if (this.#gone.size <= GONE_MAX) return;
-    for (const oldest of this.#gone) {
+    for (const oldest of this.#gone.keys()) {
       this.#gone.delete(oldest);
       break;
     }

@@ -20,8 +20,6 @@ export interface LinkTools {
 
 const FLUSH_TIMEOUT_MS = 5000;
 const CLOSE_TIMEOUT_MS = 2000;
-/** Subjects remembered that were refused; of more it is said each time. */
-const REFUSED_MAX = 1000;
 
 export class NatsLink {
   readonly connection: NatsConnection;
@@ -31,7 +29,6 @@ export class NatsLink {
   readonly #exchanges: ExchangeTable;
   readonly #outbox: Outbox;
   readonly #inboxPrefix: string | undefined;
-  readonly #refused = new Set<string>();
   readonly #listeners = new Set<(status: LinkStatus) => void>();
   #isUp = true;
   #isClosed = false;
@@ -165,8 +162,10 @@ export class NatsLink {
           this.#setStatus('connected');
           break;
         case 'error':
-          if (status.error instanceof PermissionViolationError) this.#onRefused(status.error);
-          else this.logger.warn({ error: status.error }, 'NATS reported an error');
+          this.logger.warn({ error: status.error }, 'NATS reported an error');
+          if (status.error instanceof PermissionViolationError && status.error.operation === 'publish') {
+            this.#exchanges.refuse(status.error.subject);
+          }
           break;
         case 'ldm':
           this.logger.info({ server: status.server }, 'the NATS server is about to stop');
@@ -177,15 +176,6 @@ export class NatsLink {
     }
     if (!this.#isClosed) this.logger.error({}, 'the connection to NATS closed for good');
     this.#setStatus('disconnected');
-  }
-
-  /** Said once for each subject: what is tried again is refused again. */
-  #onRefused({ operation, subject }: PermissionViolationError): void {
-    if (operation === 'publish') this.#exchanges.refuse(subject);
-    const what = `${operation} ${subject}`;
-    if (this.#refused.has(what)) return;
-    if (this.#refused.size < REFUSED_MAX) this.#refused.add(what);
-    this.logger.error({ operation, subject }, 'NATS does not permit this to the user of this process');
   }
 
   #setStatus(status: LinkStatus): void {

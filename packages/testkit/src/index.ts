@@ -14,6 +14,7 @@ export { ApiClient, ApiFailure, type ApiResponse } from './kubernetes/simulated/
 export { SimulatedCluster, type SimulatedClusterOptions, startSimulatedCluster } from './kubernetes/simulated/cluster.ts';
 export type { NodeLoss } from './kubernetes/simulated/node-loss.ts';
 export { PlayedPods, type PodStory, podStories } from './kubernetes/simulated/played-pods.ts';
+export { environmentOf } from './kubernetes/simulated/pod-environment.ts';
 export type { PodChange, PodEnd, PodRuntime, RunningPod } from './kubernetes/simulated/pod-runtime.ts';
 export { ProcessPods, type ProcessPodsOptions } from './kubernetes/simulated/process-pods.ts';
 export type { NodePlan } from './kubernetes/simulated/scheduler.ts';

@@ -7,7 +7,7 @@ import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { connect, type MusterClient } from '@muster/client';
-import { type AccessKind, connectNats } from '@muster/nats';
+import { connectNats } from '@muster/nats';
 import { type MessageBus, SystemClock, SystemRandom, silentLogger } from '@muster/ports';
 import {
   type AdminAnswers,
@@ -29,7 +29,6 @@ import { eventually, type NatsServerBinary, natsServerBinaries, startNatsServer,
 import { onTestFailed } from 'vitest';
 import { PlainNats } from './plain-nats.ts';
 import { ServiceProcess } from './service-process.ts';
-import { TestAccess } from './test-access.ts';
 import { endWorkers, workerPids } from './worker-processes.ts';
 
 const REPLICA = programOf('control-plane');
@@ -57,8 +56,6 @@ export interface ClusterOptions {
   readonly host?: 'simulated' | 'process' | 'none';
   /** Default: the newest there is. */
   readonly nats?: NatsServerBinary;
-  /** Everybody has credentials of this kind, and may do the least that it needs. Default: everybody may do everything. */
-  readonly access?: AccessKind;
   /** Made in a hook, not in a test: nothing is printed by itself. */
   readonly isShared?: boolean;
 }
@@ -75,23 +72,16 @@ export function newestNats(): NatsServerBinary {
 export async function startCluster(options: ClusterOptions): Promise<Cluster> {
   await using resources = new AsyncDisposableStack();
   const folder = resources.use(await tempDir()).path;
-  const access = options.access === undefined ? undefined : await TestAccess.make(folder, options.access);
-  const binary = (options.nats ?? newestNats()).path;
-  const nats = resources.use(await startNatsServer({ binary, ...(access === undefined ? {} : { config: access.serverConfig }) }));
+  const nats = resources.use(await startNatsServer({ binary: (options.nats ?? newestNats()).path }));
   await writeFile(join(folder, 'key'), randomBytes(32).toString('base64'), { mode: 0o600 });
   const { pools, orgs = {}, kubernetes = {}, host = 'simulated' } = options;
   const config = { cluster: { name: 'test' }, host: { memoryBudget: '64GiB' }, kubernetes, pools, orgs };
   await writeFile(join(folder, 'muster.yaml'), JSON.stringify(config));
   await mkdir(join(folder, 'host'), { mode: 0o700 });
   const tools = { clock: new SystemClock(), random: new SystemRandom(), logger: silentLogger };
-  if (access !== undefined) {
-    const setup = await connectNats({ servers: [nats.url], name: 'setup', ...tools, ...access.of('setup') });
-    (await setup.openClusterStore({ cluster: 'test' })).close();
-    await setup.close();
-  }
-  const connected = await connectNats({ servers: [nats.url], name: 'test', ...tools, ...access?.of('admin') });
+  const connected = await connectNats({ servers: [nats.url], name: 'test', ...tools });
   resources.defer(() => connected.close());
-  const cluster = new Cluster(folder, nats, connected.bus, access, resources.move());
+  const cluster = new Cluster(folder, nats, connected.bus, resources.move());
   if (options.isShared !== true) onTestFailed(() => void process.stderr.write(cluster.report()));
   try {
     const starting = Array.from({ length: options.replicas ?? 3 }, () => cluster.startReplica());
@@ -112,7 +102,6 @@ export class Cluster implements AsyncDisposable {
   readonly replicas = new Map<string, ServiceProcess>();
   readonly #http = new Map<string, string>();
   readonly #folder: string;
-  readonly #access: TestAccess | undefined;
   readonly #resources: AsyncDisposableStack;
   readonly #processes: ServiceProcess[] = [];
   #host: ServiceProcess | undefined;
@@ -120,11 +109,10 @@ export class Cluster implements AsyncDisposable {
   #replicaCount = 0;
   #lastWords: string | undefined;
 
-  constructor(folder: string, nats: TestNatsServer, bus: MessageBus, access: TestAccess | undefined, resources: AsyncDisposableStack) {
+  constructor(folder: string, nats: TestNatsServer, bus: MessageBus, resources: AsyncDisposableStack) {
     this.#folder = folder;
     this.nats = nats;
     this.bus = bus;
-    this.#access = access;
     this.#resources = resources;
   }
 
@@ -134,8 +122,6 @@ export class Cluster implements AsyncDisposable {
   async startReplica(): Promise<ServiceProcess> {
     const id = `r${++this.#replicaCount}`;
     const replica = this.#make(id, REPLICA, {
-      ...this.#access?.env('replica'),
-      ...(this.#access === undefined ? {} : { MUSTER_WORKER_CREDS_FILE: this.#access.file('worker') }),
       MUSTER_REPLICA_ID: id,
       MUSTER_KEY_FILE: join(this.#folder, 'key'),
       MUSTER_HTTP_PORT: '0',
@@ -149,8 +135,7 @@ export class Cluster implements AsyncDisposable {
 
   /** The host agent; one that was killed comes back to its folder. */
   async startHost(kind: 'simulated' | 'process'): Promise<ServiceProcess> {
-    const access = this.#access?.env(kind === 'process' ? 'host' : 'simulator');
-    this.#host ??= this.#make('host', HOST, { ...access, MUSTER_HOST_STATE: this.hostFolder, MUSTER_HOST_KIND: kind });
+    this.#host ??= this.#make('host', HOST, { MUSTER_HOST_STATE: this.hostFolder, MUSTER_HOST_KIND: kind });
     this.#hostId = (await this.#host.start()).id;
     return this.#host;
   }
@@ -190,7 +175,7 @@ export class Cluster implements AsyncDisposable {
   // --- asking ------------------------------------------------------------------------------------------------------
 
   async client(): Promise<MusterClient> {
-    return connect({ servers: [this.nats.url], name: 'test-client', ...this.#access?.of('client') });
+    return connect({ servers: [this.nats.url], name: 'test-client' });
   }
 
   plain(): Promise<PlainNats> {
@@ -288,11 +273,6 @@ export class Cluster implements AsyncDisposable {
   /** The end of every process's log. */
   report(): string {
     return this.#lastWords ?? this.#processes.map((one) => `--- ${one.name}\n${one.tail(TAIL_LINES)}\n`).join('');
-  }
-
-  /** Everything that its replicas and its host have logged. */
-  get log(): string {
-    return this.#processes.map((one) => one.tail(Number.MAX_SAFE_INTEGER)).join('\n');
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -87,7 +87,7 @@ async function configure(context: CliContext, options: ConfigOptions): Promise<v
     [
       `cluster ${book.cluster}, ${book.kind}: users ${answer.users.join(', ')}`,
       ...files,
-      `include access.conf in each nats-server's configuration; ${book.kind === 'jwt' ? 'then restart them, one after the other' : 'then nats-server --signal reload'}`,
+      `include access.conf in each nats-server's configuration, and start it or have it read that again: nats-server --signal reload`,
     ].join('\n'),
   );
 }

@@ -81,7 +81,7 @@ function kindOf(status: number, body: StatusBody | undefined): FaultKind {
     case 401:
       return 'unauthenticated';
     case 403:
-      return body?.message?.includes('exceeded quota') === true ? 'quota' : 'forbidden';
+      return /exceeded quota|status unknown for quota/.test(body?.message ?? '') ? 'quota' : 'forbidden';
     case 404:
       return 'absent';
     case 409:

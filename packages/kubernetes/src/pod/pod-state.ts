@@ -34,7 +34,9 @@ export function podStateOf(pod: Pod): PodState {
   const isLeaving = pod.metadata?.deletionTimestamp !== undefined;
   const isReady = pod.status?.conditions?.some(({ type, status }) => type === 'Ready' && status === 'True') ?? false;
   const judged = judge(pod);
-  const why = isLeaving && judged.reason === undefined ? { reason: leavingOf(pod) } : {};
+  // Whoever is told to end ends somehow: what counts is who told it.
+  const isByItself = judged.reason !== undefined && !/^(crashed|completed)/.test(judged.reason);
+  const why = isLeaving && !isByItself ? { reason: leavingOf(pod) } : {};
   return { ...judged, ...why, isReady: isReady && !isLeaving, isLeaving };
 }
 

@@ -1,0 +1,68 @@
+// The tenants' cold start on a cluster whose nodes come when pods have no room (DESIGN 7.2, issue of the seed): one decision
+// makes every pod at once, and the tenants are served as the nodes arrive.
+import { eventually } from '@muster/testkit';
+import { expect, test } from 'vitest';
+import { SLOW } from '../integration/support/cluster.ts';
+import { readKubernetesTestConfig } from './config.ts';
+import { expectAccountedFor, POOL, startPodCluster } from './pod-cluster.ts';
+
+const FLOOR = 5;
+const TENANTS = 30;
+const NODES = 6;
+const MORE = { waitMax: '5m' };
+
+test('thirty tenants in a cold pool are one intent and 35 pods within a second; they are held, served as nodes arrive, none twice', async ({
+  annotate,
+}) => {
+  const { isLong } = readKubernetesTestConfig();
+  const arriveMs = isLong ? 30_000 : 4_000;
+  await using cluster = await startPodCluster({
+    nodes: { initial: 0, podsPerNode: 6, arriveMs, max: NODES },
+    pool: { floor: 0, ...MORE },
+  });
+  const { muster, world, workers } = cluster;
+  await muster.admin({ type: 'hold', pool: POOL });
+  const waiting = Array.from({ length: TENANTS }, (_, n) =>
+    muster.reserve(POOL, { org: `org-${n}`, requestId: `r-${n}`, waitMs: 120_000 }, 130_000),
+  );
+  await eventually(async () => expect(await muster.pool(POOL)).toMatchObject({ waiting: TENANTS, warm: 0 }), SLOW);
+  // While it is held nothing is decided: the floor of five and the thirty are decided at once.
+  await muster.admin({ type: 'apply', yaml: cluster.configWith({ floor: FLOOR, ...MORE }) });
+  const resumedMs = performance.now();
+  await muster.admin({ type: 'resume', pool: POOL });
+  await eventually(() => expect(cluster.seen.size).toBe(FLOOR + TENANTS), { timeoutMs: 10_000, everyMs: 5 });
+  const createdMs = performance.now() - resumedMs;
+  expect(createdMs).toBeLessThan(1_000);
+
+  // Nothing has a node yet: all are held, and nobody makes more.
+  await eventually(
+    async () => expect(await muster.pool(POOL)).toMatchObject({ spawning: FLOOR + TENANTS, waiting: TENANTS, warm: 0 }),
+    SLOW,
+  );
+  expect(workers.started).toEqual([]);
+
+  const answers = await Promise.all(waiting);
+  const servedMs = performance.now() - resumedMs;
+  expect(answers.filter(({ ok }) => !ok)).toEqual([]);
+  expect(new Set(answers.map((answer) => answer.ok && answer.reservation.slot)).size).toBe(TENANTS);
+  expect(answers.every((answer) => answer.ok && /^http:\/\/10\.244\.\d+\.\d+:8080$/.test(answer.reservation.endpoint))).toBe(true);
+  await eventually(
+    async () => expect(await muster.pool(POOL)).toMatchObject({ warm: FLOOR, reserved: TENANTS, spawning: 0, draining: 0 }),
+    SLOW,
+  );
+  const { intents } = await muster.admin({ type: 'intents', pool: POOL });
+  expect(intents.map(({ kind, slots }) => [kind, slots[POOL]])).toEqual([['demand', FLOOR + TENANTS]]);
+  expect(workers.started).toHaveLength(FLOOR + TENANTS);
+  expect(cluster.seen.size).toBe(FLOOR + TENANTS);
+  await expectAccountedFor(cluster);
+  // The orgs' labels, for network policies.
+  await eventually(async () => {
+    const orgs = (await world.objects('pods'))
+      .map(({ metadata }) => metadata.labels?.['muster.dev/org'])
+      .filter((org) => org !== undefined);
+    expect(new Set(orgs).size).toBe(TENANTS);
+  }, SLOW);
+  await annotate(
+    `35 pods ${Math.round(createdMs)} ms after the resume, 30 tenants served after ${Math.round(servedMs)} ms (nodes after ${arriveMs} ms)`,
+  );
+});
