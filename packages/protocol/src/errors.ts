@@ -22,7 +22,7 @@ export const ERROR_CODES = {
     meaning: 'The request id belongs to a reservation that has ended; `reason` says how. Ask with a new id.',
   },
   'payload-too-large': { retryable: false, http: 413, meaning: 'The message is larger than the limit.' },
-  unauthorized: { retryable: false, http: 401, meaning: 'The token is missing or wrong.' },
+  unauthorized: { retryable: false, http: 401, meaning: 'The token or the credentials are missing or wrong, or do not permit this.' },
   refused: { retryable: false, http: 409, meaning: 'A worker refused a command: older than what it has seen, or for another org.' },
   overloaded: { retryable: true, http: 429, meaning: 'A bounded queue is full; try again after `retryAfterMs`.' },
   'shutting-down': { retryable: true, http: 503, meaning: 'The replica is stopping; another one will answer.' },

@@ -81,6 +81,9 @@ test.each([
   [{ MUSTER_TAKEOVER: '1ms' }, 'MUSTER_TAKEOVER'],
   [{ MUSTER_TAKEOVER: '1h' }, 'MUSTER_TAKEOVER'],
   [{ MUSTER_KEY: 'short' }, 'MUSTER_KEY'],
+  [{ MUSTER_HTTP_HOST: '0.0.0.0' }, 'MUSTER_HTTP_HOST'],
+  [{ MUSTER_HTTP_HOST: '192.0.2.1' }, 'MUSTER_HTTP_HOST'],
+  [{ MUSTER_HTTP_TOKENS_FILE: '/nowhere/tokens' }, 'MUSTER_HTTP_TOKENS_FILE'],
   [{ MUSTER_CONFIG: '/nowhere/muster.yaml' }, 'MUSTER_CONFIG'],
 ] as const)('%o is refused, by name', (wrong, field) => {
   const problem = problemOf({ MUSTER_CONFIG: file, MUSTER_KEY: KEY, ...wrong });
@@ -99,4 +102,31 @@ test('a key is needed, and a key file that others may read is refused', async ()
   expect(problemOf({ MUSTER_CONFIG: file, MUSTER_KEY_FILE: keyFile }).message).toMatch(/0600/);
   await chmod(keyFile, 0o600);
   expect(readConfig({ MUSTER_CONFIG: file, MUSTER_KEY_FILE: keyFile }).key).toBe(KEY);
+});
+
+test('other machines are served with tokens, or where it was said that none are needed', async () => {
+  const tokens = `${keyFile}.tokens`;
+  const env = { MUSTER_CONFIG: file, MUSTER_KEY: KEY, MUSTER_HTTP_HOST: '0.0.0.0' };
+  await writeFile(tokens, '# for the dashboard\nread 0123456789abcdef\nwrite fedcba9876543210\n', { mode: 0o600 });
+  expect(readConfig({ ...env, MUSTER_HTTP_TOKENS_FILE: tokens }).http.access).toEqual({
+    tokens: [
+      { role: 'read', token: '0123456789abcdef' },
+      { role: 'write', token: 'fedcba9876543210' },
+    ],
+    areMetricsOpen: false,
+    isOpen: false,
+  });
+  expect(readConfig({ ...env, MUSTER_HTTP_OPEN: 'yes' }).http.access).toMatchObject({ tokens: [], isOpen: true });
+  for (const [text, said] of [
+    ['read short', 'line 1'],
+    ['read 0123456789abcdef\nadmin 0123456789abcdef', 'line 2'],
+    ['# nothing\n', 'no token'],
+  ] as const) {
+    await writeFile(tokens, text);
+    const { message } = problemOf({ ...env, MUSTER_HTTP_TOKENS_FILE: tokens });
+    expect(message).toContain(said);
+    expect(message).not.toContain('0123456789abcdef');
+  }
+  await chmod(tokens, 0o640);
+  expect(problemOf({ ...env, MUSTER_HTTP_TOKENS_FILE: tokens }).message).toMatch(/0600/);
 });

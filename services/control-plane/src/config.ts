@@ -4,6 +4,7 @@ import { dirname, resolve } from 'node:path';
 import { BUDGETS, parseDuration } from '@muster/domain';
 import { MusterError, type NatsAccess, natsAccessOf, natsTlsFrom, type ParsedConfig, parseClusterConfig } from '@muster/protocol';
 import { z } from 'zod';
+import { type HttpAccess, isLoopback, parseHttpTokens } from './http-gate.ts';
 
 const TAKEOVER_MS_MIN = 200;
 /** Whoever asks must outlive a takeover, or every one of them would be seen as a failure. */
@@ -35,6 +36,9 @@ const environmentSchema = z.object({
     .min(0, 'must be 0 or more')
     .max(65_535, 'must be 65535 or less')
     .default(0),
+  MUSTER_HTTP_TOKENS_FILE: z.string().optional(),
+  MUSTER_HTTP_METRICS: z.enum(['open', 'token'], { error: 'must be open or token' }).default('token'),
+  MUSTER_HTTP_OPEN: z.enum(['yes', 'no'], { error: 'must be yes or no' }).default('no'),
   MUSTER_KEY: z.string().min(16, 'must have 16 characters or more').optional(),
   MUSTER_KEY_FILE: z.string().optional(),
   MUSTER_WORKER_CREDS_FILE: z.string().optional(),
@@ -50,7 +54,7 @@ export interface ReplicaConfig {
   readonly natsReplicas: number;
   readonly nats: NatsAccess;
   readonly replica: string | undefined;
-  readonly http: { readonly host: string; readonly port: number };
+  readonly http: { readonly host: string; readonly port: number; readonly access: HttpAccess };
   /** The cluster's key: what tokens are made with. */
   readonly key: string;
   /** What workers prove to NATS who they are with, or are given their own credentials by; undefined: nothing. */
@@ -86,7 +90,7 @@ export function readConfig(environment: NodeJS.ProcessEnv = process.env): Replic
       natsTlsFrom(file.natsTls, (path) => resolve(dirname(env.MUSTER_CONFIG), path)),
     ),
     replica: env.MUSTER_REPLICA_ID,
-    http: { host: env.MUSTER_HTTP_HOST, port: env.MUSTER_HTTP_PORT },
+    http: { host: env.MUSTER_HTTP_HOST, port: env.MUSTER_HTTP_PORT, access: httpAccessOf(env) },
     key: keyOf(env.MUSTER_KEY, env.MUSTER_KEY_FILE),
     workerCredentials:
       env.MUSTER_WORKER_CREDS_FILE === undefined ? undefined : read('MUSTER_WORKER_CREDS_FILE', env.MUSTER_WORKER_CREDS_FILE),
@@ -105,15 +109,45 @@ function serversOf(list: string | undefined): readonly string[] | undefined {
   return servers === undefined || servers.length === 0 ? undefined : servers;
 }
 
+function httpAccessOf(env: z.output<typeof environmentSchema>): HttpAccess {
+  const file = env.MUSTER_HTTP_TOKENS_FILE;
+  const isOpen = env.MUSTER_HTTP_OPEN === 'yes';
+  if (file === undefined && !isOpen && !isLoopback(env.MUSTER_HTTP_HOST)) {
+    throw new MusterError(
+      'bad-request',
+      `MUSTER_HTTP_HOST: other machines reach ${env.MUSTER_HTTP_HOST}: name the tokens that they need with MUSTER_HTTP_TOKENS_FILE (or say MUSTER_HTTP_OPEN=yes where nobody does who may not read)`,
+      { field: 'MUSTER_HTTP_HOST' },
+    );
+  }
+  return { tokens: file === undefined ? [] : tokensIn(file), areMetricsOpen: env.MUSTER_HTTP_METRICS === 'open', isOpen };
+}
+
+function tokensIn(file: string): HttpAccess['tokens'] {
+  const text = readSecret('MUSTER_HTTP_TOKENS_FILE', file);
+  try {
+    return parseHttpTokens(text);
+  } catch (cause) {
+    throw new MusterError('bad-request', `MUSTER_HTTP_TOKENS_FILE: ${file}: ${(cause as Error).message}`, {
+      field: 'MUSTER_HTTP_TOKENS_FILE',
+      cause,
+    });
+  }
+}
+
+/** A file of a secret: for its owner only. */
+function readSecret(variable: string, file: string): string {
+  const text = read(variable, file);
+  if ((statSync(file).mode & 0o077) !== 0) {
+    throw new MusterError('bad-request', `${variable}: ${file} may be read by others; its mode must be 0600`, { field: variable });
+  }
+  return text;
+}
+
 function keyOf(key: string | undefined, file: string | undefined): string {
   if (key !== undefined) return key;
   if (file === undefined)
     throw new MusterError('bad-request', 'MUSTER_KEY_FILE: the key of the cluster is needed (or MUSTER_KEY)', { field: 'MUSTER_KEY_FILE' });
-  const text = read('MUSTER_KEY_FILE', file).trim();
-  if ((statSync(file).mode & 0o077) !== 0)
-    throw new MusterError('bad-request', `MUSTER_KEY_FILE: ${file} may be read by others; its mode must be 0600`, {
-      field: 'MUSTER_KEY_FILE',
-    });
+  const text = readSecret('MUSTER_KEY_FILE', file).trim();
   if (text.length < 16)
     throw new MusterError('bad-request', `MUSTER_KEY_FILE: ${file} has fewer than 16 characters`, { field: 'MUSTER_KEY_FILE' });
   return text;

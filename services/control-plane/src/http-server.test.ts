@@ -21,6 +21,7 @@ async function serve(changes: Partial<HttpOptions> = {}): Promise<{ url: string;
     host: '127.0.0.1',
     port: 0,
     logger,
+    access: { tokens: [], areMetricsOpen: false, isOpen: false },
     isReady: () => true,
     metrics: { contentType: 'text/plain; version=0.0.4', text: () => Promise.resolve('muster_slots 1\n') },
     view: {
@@ -48,9 +49,13 @@ async function get(url: string, init?: RequestInit): Promise<{ status: number; h
 
 /** What `fetch` would not send. */
 function raw(url: string, path: string): Promise<number> {
+  return rawWith(url, path, {});
+}
+
+function rawWith(url: string, path: string, headers: Readonly<Record<string, string>>): Promise<number> {
   const { hostname, port } = new URL(url);
   return new Promise((resolve, reject) => {
-    const sent = request({ hostname, port, path }, (response) => {
+    const sent = request({ hostname, port, path, headers }, (response) => {
       response.resume();
       response.on('end', () => resolve(response.statusCode ?? 0));
     });
@@ -164,4 +169,83 @@ test('a stop answers what is under way, keeps no connection, and takes no more',
   await closed;
   await idleEnds;
   await expect(fetch(`${url}/healthz`)).rejects.toThrow();
+});
+
+const TOKENS = [
+  { role: 'read', token: 'a-token-for-reading' },
+  { role: 'write', token: 'a-token-for-writing' },
+] as const;
+const bearer = (token: string): RequestInit => ({ headers: { authorization: `Bearer ${token}` } });
+
+test('with tokens everything but health wants one, and says how', async () => {
+  const { url } = await serve({ access: { tokens: TOKENS, areMetricsOpen: false, isOpen: false } });
+  for (const path of ['/healthz', '/readyz']) expect((await get(`${url}${path}`)).status, path).toBe(200);
+  for (const path of ['/v1/status', '/v1/slots', '/metrics', '/nothing']) {
+    const { status, headers, body } = await get(`${url}${path}`);
+    expect(status, path).toBe(401);
+    expect(headers.get('www-authenticate')).toBe('Bearer');
+    expect(body).toMatchObject({ ok: false, error: { code: 'unauthorized' } });
+  }
+  for (const wrong of ['a-token-for-readin', 'a-token-for-readingx', '']) {
+    expect((await get(`${url}/v1/status`, bearer(wrong))).status, wrong).toBe(401);
+  }
+  expect((await get(`${url}/v1/status`, { headers: { authorization: 'Basic a-token-for-reading' } })).status).toBe(401);
+  for (const { token } of TOKENS) {
+    expect((await get(`${url}/v1/status`, bearer(token))).status).toBe(200);
+    expect((await get(`${url}/metrics`, bearer(token))).status).toBe(200);
+  }
+});
+
+test('a token for reading changes nothing, and metrics may be had without one where that was said', async () => {
+  const { url } = await serve({ access: { tokens: TOKENS, areMetricsOpen: true, isOpen: false } });
+  const post = async (token?: string) =>
+    (await get(`${url}/v1/status`, { ...(token === undefined ? {} : bearer(token)), method: 'POST', body: '{}' })).status;
+  expect(await post()).toBe(401);
+  expect(await post('a-token-for-reading')).toBe(403);
+  expect(await post('a-token-for-writing')).toBe(405);
+  expect((await get(`${url}/metrics`)).status).toBe(200);
+  expect((await get(`${url}/v1/status`)).status).toBe(401);
+});
+
+test('without tokens only who names this machine is answered, so that no page of somebody else can read along', async () => {
+  const { url } = await serve();
+  const ask = (host: string) => rawWith(url, '/v1/status', { host });
+  expect(await ask('localhost:8080')).toBe(200);
+  expect(await ask('[::1]:8080')).toBe(200);
+  expect(await ask('evil.example')).toBe(403);
+  expect(await ask('127.0.0.1.evil.example')).toBe(403);
+  expect(await rawWith(url, '/healthz', { host: 'evil.example' })).toBe(200);
+  const { url: everybodys } = await serve({ access: { tokens: [], areMetricsOpen: false, isOpen: true } });
+  expect(await rawWith(everybodys, '/v1/status', { host: 'muster.example' })).toBe(200);
+});
+
+test('a body over the limit is refused, or cut off where its length was not said', async () => {
+  const { url } = await serve();
+  const { status, headers, body } = await get(`${url}/v1/status`, { method: 'POST', body: 'x'.repeat(65 * 1024) });
+  expect(status).toBe(413);
+  expect(headers.get('connection')).toBe('close');
+  expect(body).toMatchObject({ error: { code: 'payload-too-large' } });
+  const { port } = new URL(url);
+  const socket = connect(Number(port), '127.0.0.1');
+  socket.write('POST /v1/status HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n');
+  const chunk = `4000\r\n${'x'.repeat(16 * 1024)}\r\n`;
+  const goOn = (): void => {
+    while (socket.writable && socket.write(chunk));
+  };
+  socket.on('drain', goOn);
+  const isCut = new Promise((resolve) => {
+    socket.on('error', () => undefined);
+    socket.on('close', resolve);
+  });
+  goOn();
+  await isCut;
+});
+
+test('a defect shows nothing of the code', async () => {
+  const { url } = await serve({
+    metrics: { contentType: 'text/plain', text: () => Promise.reject(new Error('secret at services/control-plane/src/x.ts:1:1')) },
+  });
+  const { status, body } = await get(`${url}/metrics`);
+  expect(status).toBe(500);
+  expect(JSON.stringify(body)).not.toMatch(/secret|services|\.ts/);
 });

@@ -8,12 +8,14 @@ import type { AddressInfo } from 'node:net';
 import type { ClusterView } from '@muster/pool';
 import type { Logger } from '@muster/ports';
 import { adminRequestSchema, ERROR_CODES, isMusterError, MusterError, parse } from '@muster/protocol';
+import { assertAllowed, type HttpAccess, HttpRefusal } from './http-gate.ts';
 import type { PrometheusMetrics } from './prometheus-metrics.ts';
 
 export interface HttpOptions {
   readonly host: string;
   /** 0: any free one. */
   readonly port: number;
+  readonly access: HttpAccess;
   readonly view: Pick<ClusterView, 'status' | 'pools' | 'slots' | 'orgs' | 'hosts' | 'intents'>;
   readonly metrics: Pick<PrometheusMetrics, 'text' | 'contentType'>;
   readonly logger: Logger;
@@ -41,10 +43,12 @@ const REQUEST_MS = 10_000;
 /** A connection on which nothing moves for so long is cut: nobody holds up a stop by reading slowly. */
 const IDLE_MS = 10_000;
 const CONNECTIONS_MAX = 256;
+const BODY_BYTES_MAX = 64 * 1024;
 
 const HEADERS = {
   'Cache-Control': 'no-store',
   'Content-Security-Policy': "default-src 'none'; frame-ancestors 'none'",
+  'Cross-Origin-Resource-Policy': 'same-origin',
   'Referrer-Policy': 'no-referrer',
   'X-Content-Type-Options': 'nosniff',
 } as const;
@@ -78,15 +82,18 @@ async function respond(options: HttpOptions, server: Server, request: IncomingMe
     answer = await answerTo(options, request);
   } catch (error) {
     if (!isMusterError(error)) options.logger.error({ error: String(error), path: request.url?.slice(0, 100) }, 'an HTTP request failed');
-    answer = refusal(isMusterError(error) ? error : new MusterError('internal', 'a defect; the log has the rest'));
+    if (error instanceof HttpRefusal) answer = refusal(error, error.status);
+    else answer = refusal(isMusterError(error) ? error : new MusterError('internal', 'a defect; the log has the rest'));
   }
   const body = Buffer.from(answer.body);
+  const isLast = !server.listening || answer.status === 413;
   response.writeHead(answer.status, {
     ...HEADERS,
     'Content-Type': answer.type,
     'Content-Length': body.length,
     ...(answer.status === 405 ? { Allow: 'GET, HEAD' } : {}),
-    ...(server.listening ? {} : { Connection: 'close' }),
+    ...(answer.status === 401 ? { 'WWW-Authenticate': 'Bearer' } : {}),
+    ...(isLast ? { Connection: 'close' } : {}),
   });
   response.end(request.method === 'HEAD' ? undefined : body);
 }
@@ -97,11 +104,13 @@ async function answerTo(options: HttpOptions, request: IncomingMessage): Promise
   if (target.length > URL_LENGTH_MAX) {
     throw new MusterError('bad-request', `the URL has ${target.length} characters, the limit is ${URL_LENGTH_MAX}`);
   }
+  boundBody(request);
+  const url = URL.parse(target, 'http://replica');
+  if (url === null) throw new MusterError('bad-request', 'the URL cannot be read');
+  assertAllowed(options.access, request, url.pathname);
   if (request.method !== 'GET' && request.method !== 'HEAD') {
     return refusal(new MusterError('bad-request', `${request.method} is not served here: reads only`), 405);
   }
-  const url = URL.parse(target, 'http://replica');
-  if (url === null) throw new MusterError('bad-request', 'the URL cannot be read');
   const query = queryOf(url.searchParams);
   switch (url.pathname) {
     case '/healthz':
@@ -133,6 +142,17 @@ async function answerTo(options: HttpOptions, request: IncomingMessage): Promise
     default:
       throw new Error(`${url.pathname} is no read`);
   }
+}
+
+/** Nothing here wants a body; one that comes nevertheless is read to its end, or cut off. @throws MusterError `payload-too-large` */
+function boundBody(request: IncomingMessage): void {
+  const said = Number(request.headers['content-length'] ?? 0);
+  if (said > BODY_BYTES_MAX) throw new MusterError('payload-too-large', `the body has ${said} bytes, the limit is ${BODY_BYTES_MAX}`);
+  let bytes = 0;
+  request.on('data', (chunk: Buffer) => {
+    bytes += chunk.length;
+    if (bytes > BODY_BYTES_MAX) request.destroy();
+  });
 }
 
 const READS: Readonly<Record<string, string>> = {
