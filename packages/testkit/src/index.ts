@@ -24,5 +24,5 @@ export { type NatsClusterOptions, startNatsCluster, type TestNatsCluster } from 
 export { type NatsServerOptions, startNatsServer, type TestNatsServer } from './nats-server.ts';
 export { type NatsServerBinary, natsServerBinaries } from './nats-server-binaries.ts';
 export { type NatsProcess, NatsWorld, startNatsWorld } from './nats-world.ts';
-export { startTcpProxy, type TcpProxy } from './tcp-proxy.ts';
+export { type LinkDirection, startTcpProxy, type TcpProxy } from './tcp-proxy.ts';
 export { type TempDir, tempDir } from './temp-dir.ts';
