@@ -1,10 +1,11 @@
 // Tenants that reserve, renew and release all the time, and write down what they are told.
 import { setTimeout as passed } from 'node:timers/promises';
+import { DONE } from '@muster/cli';
 import { MissError } from '@muster/client';
 import { isMusterError, type RefResult, type ReservationRef } from '@muster/protocol';
 import { eventually } from '@muster/testkit';
 import { type Cluster, SLOW, TRY_MS } from './cluster.ts';
-import { DONE, type History } from './history.ts';
+import type { History } from './history.ts';
 
 export interface LoadOptions {
   readonly cluster: Cluster;
@@ -94,17 +95,18 @@ export class Load {
     const { cluster, history, pool } = this.#options;
     const requestId = `${org}-${history.events.length}`;
     const askedMs = performance.now();
-    history.note({ type: 'asked', request: requestId });
+    history.note({ type: 'asked', request: requestId, pool, org });
     const answer = await cluster.reserve(pool, { org, requestId, waitMs: WAIT_MS }, TRY_MS);
     if (!answer.ok) {
       history.note({ type: 'refused', request: requestId });
       throw new Error(JSON.stringify(answer));
     }
     const { id, slot, epoch } = answer.reservation;
-    history.note({ type: 'granted', request: requestId, reservation: id, slot, epoch });
+    const ref = { id, slot, epoch };
+    history.note({ type: 'granted', request: requestId, slot, epoch });
     this.#slowestMs = Math.max(this.#slowestMs, performance.now() - askedMs);
-    await renew(this.#options, { id, epoch });
-    await release(this.#options, { id, epoch });
+    await renew(this.#options, ref);
+    await release(this.#options, ref);
   }
 
   async #clientRound(org: string, n: number, connecting: ReturnType<Cluster['client']>): Promise<void> {
@@ -112,33 +114,38 @@ export class Load {
     const client = await connecting;
     const requestId = `${org}-${n}`;
     const askedMs = performance.now();
-    history.note({ type: 'asked', request: requestId });
+    history.note({ type: 'asked', request: requestId, pool, org });
     const reservation = await client.reserve(pool, { org, requestId, waitMs: WAIT_MS, ttlMs: LEASE_MS }).catch((error: unknown) => {
       if (error instanceof MissError || isMusterError(error, 'ended')) history.note({ type: 'refused', request: requestId });
       throw error;
     });
-    const { id, slot, epoch } = reservation;
-    history.note({ type: 'granted', request: requestId, reservation: id, slot, epoch });
+    const { slot, epoch } = reservation;
+    history.note({ type: 'granted', request: requestId, slot, epoch });
     this.#slowestMs = Math.max(this.#slowestMs, performance.now() - askedMs);
-    reservation.onLost((reason) => history.note({ type: 'lost', reservation: id, reason }));
+    reservation.onLost((reason) => history.note({ type: 'lost', slot, epoch, reason }));
     // Some are kept for longer than their lease, and live on the client's renewals.
     if (n % KEEP_EVERY === 0) await passed(LEASE_MS * 1.5, undefined, { signal: this.#stop.signal }).catch(() => undefined);
-    history.note({ type: 'releasing', reservation: id });
+    history.note({ type: 'releasing', slot, epoch });
     await reservation.release();
     // Success, also where a try whose answer was lost had done it.
-    history.note({ type: 'released', reservation: id, outcome: DONE });
+    history.note({ type: 'released', slot, epoch, outcome: DONE });
   }
 }
 
+/** What its holder knows a reservation by. */
+export interface HeldRef extends ReservationRef {
+  readonly slot: string;
+}
+
 /** Renews until somebody answers, and writes down what was said. */
-export async function renew({ cluster, history }: Pick<LoadOptions, 'cluster' | 'history'>, ref: ReservationRef): Promise<void> {
-  history.note({ type: 'renewed', reservation: ref.id, outcome: outcomeOf(await cluster.settle('renew', ref)) });
+export async function renew({ cluster, history }: Pick<LoadOptions, 'cluster' | 'history'>, { id, slot, epoch }: HeldRef): Promise<void> {
+  history.note({ type: 'renewed', slot, epoch, outcome: outcomeOf(await cluster.settle('renew', { id, epoch })) });
 }
 
 /** Releases until somebody answers, and writes down what was said. */
-export async function release({ cluster, history }: Pick<LoadOptions, 'cluster' | 'history'>, ref: ReservationRef): Promise<void> {
-  history.note({ type: 'releasing', reservation: ref.id });
-  history.note({ type: 'released', reservation: ref.id, outcome: outcomeOf(await cluster.settle('release', ref)) });
+export async function release({ cluster, history }: Pick<LoadOptions, 'cluster' | 'history'>, { id, slot, epoch }: HeldRef): Promise<void> {
+  history.note({ type: 'releasing', slot, epoch });
+  history.note({ type: 'released', slot, epoch, outcome: outcomeOf(await cluster.settle('release', { id, epoch })) });
 }
 
 function outcomeOf(result: RefResult): string {
