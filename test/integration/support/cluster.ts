@@ -23,10 +23,20 @@ import {
   type ReserveRequest,
   type ShardSummary,
   type SlotSummary,
+  stores,
   subjects,
 } from '@muster/protocol';
-import { eventually, type NatsServerBinary, natsServerBinaries, startNatsServer, type TestNatsServer, tempDir } from '@muster/testkit';
+import {
+  eventually,
+  type NatsServerBinary,
+  natsServerBinaries,
+  startNatsCluster,
+  startNatsServer,
+  type TestNatsServer,
+  tempDir,
+} from '@muster/testkit';
 import { onTestFailed } from 'vitest';
+import { type Link, startLink } from './link.ts';
 import { PlainNats } from './plain-nats.ts';
 import { ServiceProcess } from './service-process.ts';
 import { endWorkers, workerPids } from './worker-processes.ts';
@@ -44,6 +54,8 @@ export function duckdbPool(more: Readonly<Record<string, unknown>> = {}): Readon
   return { driver: 'process', worker: { command: ['node', programOf('duckdb-worker')], memory: '256MiB' }, ...more };
 }
 
+export type HostKind = 'simulated' | 'process';
+
 export interface ClusterOptions {
   /** As in muster.yaml. */
   readonly pools: Readonly<Record<string, Readonly<Record<string, unknown>>>>;
@@ -52,10 +64,16 @@ export interface ClusterOptions {
   readonly kubernetes?: Readonly<Record<string, string>>;
   /** Default 3. */
   readonly replicas?: number;
-  /** Which workers its host runs; default `simulated`. `none`: no host runs before `startHost`. */
-  readonly host?: 'simulated' | 'process' | 'none';
+  /** Which workers its host runs; default `simulated`. `both`: two hosts. `none`: no host runs before `startHost`. */
+  readonly host?: HostKind | 'both' | 'none';
   /** Default: the newest there is. */
   readonly nats?: NatsServerBinary;
+  /** Default 1; 3 are a cluster with three copies of the journals. */
+  readonly servers?: 1 | 3;
+  /** Every process has a link of its own to NATS, which can be disturbed. Default false. */
+  readonly hasLinks?: boolean;
+  /** More lines of each nats-server's configuration. */
+  readonly natsConfig?: string;
   /** Made in a hook, not in a test: nothing is printed by itself. */
   readonly isShared?: boolean;
 }
@@ -72,20 +90,21 @@ export function newestNats(): NatsServerBinary {
 export async function startCluster(options: ClusterOptions): Promise<Cluster> {
   await using resources = new AsyncDisposableStack();
   const folder = resources.use(await tempDir()).path;
-  const nats = resources.use(await startNatsServer({ binary: (options.nats ?? newestNats()).path }));
+  const servers = await startNats(options, resources);
   await writeFile(join(folder, 'key'), randomBytes(32).toString('base64'), { mode: 0o600 });
   const { pools, orgs = {}, kubernetes = {}, host = 'simulated' } = options;
-  const config = { cluster: { name: 'test' }, host: { memoryBudget: '64GiB' }, kubernetes, pools, orgs };
+  const nats = { replicas: servers.length };
+  const config = { cluster: { name: 'test' }, nats, host: { memoryBudget: '64GiB' }, kubernetes, pools, orgs };
   await writeFile(join(folder, 'muster.yaml'), JSON.stringify(config));
-  await mkdir(join(folder, 'host'), { mode: 0o700 });
   const tools = { clock: new SystemClock(), random: new SystemRandom(), logger: silentLogger };
-  const connected = await connectNats({ servers: [nats.url], name: 'test', ...tools });
+  const connected = await connectNats({ servers: servers.map(({ url }) => url), name: 'test', ...tools });
   resources.defer(() => connected.close());
-  const cluster = new Cluster(folder, nats, connected.bus, resources.move());
+  const cluster = new Cluster({ folder, servers, bus: connected.bus, hasLinks: options.hasLinks === true, resources: resources.move() });
   if (options.isShared !== true) onTestFailed(() => void process.stderr.write(cluster.report()));
   try {
     const starting = Array.from({ length: options.replicas ?? 3 }, () => cluster.startReplica());
-    await Promise.all([...starting, ...(host === 'none' ? [] : [cluster.startHost(host)])]);
+    const kinds = host === 'both' ? (['simulated', 'process'] as const) : host === 'none' ? [] : [host];
+    await Promise.all([...starting, ...kinds.map((kind) => cluster.startHost(kind))]);
   } catch (error) {
     process.stderr.write(cluster.report());
     await cluster[Symbol.asyncDispose]();
@@ -94,8 +113,23 @@ export async function startCluster(options: ClusterOptions): Promise<Cluster> {
   return cluster;
 }
 
+async function startNats(options: ClusterOptions, resources: AsyncDisposableStack): Promise<readonly TestNatsServer[]> {
+  const binary = (options.nats ?? newestNats()).path;
+  const config = options.natsConfig ?? '';
+  if (options.servers === 3) return resources.use(await startNatsCluster({ binary, config })).servers;
+  return [resources.use(await startNatsServer({ binary, config }))];
+}
+
+interface ClusterParts {
+  readonly folder: string;
+  readonly servers: readonly TestNatsServer[];
+  readonly bus: MessageBus;
+  readonly hasLinks: boolean;
+  readonly resources: AsyncDisposableStack;
+}
+
 export class Cluster implements AsyncDisposable {
-  readonly nats: TestNatsServer;
+  readonly servers: readonly TestNatsServer[];
   /** A connection of the test's own, which comes back after the server does. */
   readonly bus: MessageBus;
   /** Running replicas by id. */
@@ -104,16 +138,25 @@ export class Cluster implements AsyncDisposable {
   readonly #folder: string;
   readonly #resources: AsyncDisposableStack;
   readonly #processes: ServiceProcess[] = [];
-  #host: ServiceProcess | undefined;
-  #hostId = '';
+  readonly #hasLinks: boolean;
+  readonly #links = new Map<string, Link>();
+  readonly #hosts = new Map<HostKind, { readonly process: ServiceProcess; readonly natsUrl: string; id: string }>();
   #replicaCount = 0;
   #lastWords: string | undefined;
 
-  constructor(folder: string, nats: TestNatsServer, bus: MessageBus, resources: AsyncDisposableStack) {
+  constructor({ folder, servers, bus, hasLinks, resources }: ClusterParts) {
     this.#folder = folder;
-    this.nats = nats;
+    this.servers = servers;
     this.bus = bus;
+    this.#hasLinks = hasLinks;
     this.#resources = resources;
+  }
+
+  /** The only nats-server, or the first. */
+  get nats(): TestNatsServer {
+    const [first] = this.servers;
+    if (first === undefined) throw new Error('there is no nats-server');
+    return first;
   }
 
   // --- processes ---------------------------------------------------------------------------------------------------
@@ -121,7 +164,7 @@ export class Cluster implements AsyncDisposable {
   /** A new replica, with an id that no other had. */
   async startReplica(): Promise<ServiceProcess> {
     const id = `r${++this.#replicaCount}`;
-    const replica = this.#make(id, REPLICA, {
+    const replica = await this.#make(id, REPLICA, {
       MUSTER_REPLICA_ID: id,
       MUSTER_KEY_FILE: join(this.#folder, 'key'),
       MUSTER_HTTP_PORT: '0',
@@ -134,19 +177,49 @@ export class Cluster implements AsyncDisposable {
   }
 
   /** The host agent; one that was killed comes back to its folder. */
-  async startHost(kind: 'simulated' | 'process'): Promise<ServiceProcess> {
-    this.#host ??= this.#make('host', HOST, { MUSTER_HOST_STATE: this.hostFolder, MUSTER_HOST_KIND: kind });
-    this.#hostId = (await this.#host.start()).id;
-    return this.#host;
+  async startHost(kind: HostKind): Promise<ServiceProcess> {
+    let host = this.#hosts.get(kind);
+    if (host === undefined) {
+      const folder = join(this.#folder, `host-${kind}`);
+      await mkdir(folder, { mode: 0o700 });
+      const process = await this.#make(`host-${kind}`, HOST, { MUSTER_HOST_STATE: folder, MUSTER_HOST_KIND: kind });
+      host = { process, natsUrl: (await this.#urls(process.name)).join(','), id: '' };
+      this.#hosts.set(kind, host);
+    }
+    host.id = (await host.process.start()).id;
+    return host.process;
   }
 
+  hostOf(kind: HostKind): ServiceProcess {
+    const host = this.#hosts.get(kind);
+    if (host === undefined) throw new Error(`no ${kind} host agent was started`);
+    return host.process;
+  }
+
+  /** The only host agent. */
   get host(): ServiceProcess {
-    if (this.#host === undefined) throw new Error('no host agent was started');
-    return this.#host;
+    const [only] = this.#hosts.values();
+    if (only === undefined) throw new Error('no host agent was started');
+    return only.process;
   }
 
-  get hostFolder(): string {
-    return join(this.#folder, 'host');
+  /** The way to NATS of a replica, a host agent, or `clients`. */
+  async link(name: string): Promise<Link> {
+    const known = this.#links.get(name);
+    if (known !== undefined) return known;
+    const link = this.#resources.use(await startLink(this.servers));
+    this.#links.set(name, link);
+    return link;
+  }
+
+  /** The server that leads the stream of the journals. */
+  async leader(): Promise<TestNatsServer> {
+    if (this.servers.length === 1) return this.nats;
+    return eventually(async () => {
+      const message = await this.bus.request(`$JS.API.STREAM.INFO.${stores.stream('test')}`, new Uint8Array(0), { timeoutMs: 2_000 });
+      const { cluster } = decode(message.data) as { readonly cluster?: { readonly leader?: string } };
+      return this.servers[Number(cluster?.leader?.slice(1)) - 1] ?? (false as const);
+    }, SLOW);
   }
 
   replica(id: string): ServiceProcess {
@@ -169,13 +242,14 @@ export class Cluster implements AsyncDisposable {
 
   /** Workers that run as processes of their own. */
   workerPids(): readonly number[] {
-    return workerPids(this.nats.url, this.hostFolder);
+    const host = this.#hosts.get('process');
+    return host === undefined ? [] : workerPids(host.natsUrl, join(this.#folder, 'host-process'));
   }
 
   // --- asking ------------------------------------------------------------------------------------------------------
 
   async client(): Promise<MusterClient> {
-    return connect({ servers: [this.nats.url], name: 'test-client' });
+    return connect({ servers: await this.#urls('clients'), name: 'test-client' });
   }
 
   plain(): Promise<PlainNats> {
@@ -261,11 +335,14 @@ export class Cluster implements AsyncDisposable {
     });
   }
 
-  /** Slots whose workers the host agent has running, by its own list. */
+  /** Slots whose workers the host agents have running, by their own lists. */
   async runningSlots(): Promise<readonly string[]> {
-    const message = await this.bus.request(subjects.hostDriver(this.#hostId), encode({ type: 'list' }), { timeoutMs: 5_000 });
-    const { workers } = decode(message.data) as { workers: readonly { slot: string; state: string }[] };
-    return workers.filter(({ state }) => state === 'running').map(({ slot }) => slot);
+    const lists = [...this.#hosts.values()].map(async ({ id }) => {
+      const message = await this.bus.request(subjects.hostDriver(id), encode({ type: 'list' }), { timeoutMs: 5_000 });
+      const { workers } = decode(message.data) as { workers: readonly { slot: string; state: string }[] };
+      return workers.filter(({ state }) => state === 'running').map(({ slot }) => slot);
+    });
+    return (await Promise.all(lists)).flat();
   }
 
   // --- the end -----------------------------------------------------------------------------------------------------
@@ -278,16 +355,22 @@ export class Cluster implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     this.#lastWords = this.report();
     await Promise.all(this.#processes.map((one) => one.end()));
-    await endWorkers(this.nats.url, this.hostFolder);
+    const host = this.#hosts.get('process');
+    if (host !== undefined) await endWorkers(host.natsUrl, join(this.#folder, 'host-process'));
     await this.#resources.disposeAsync();
   }
 
-  #make(name: string, program: string, env: Readonly<Record<string, string>>): ServiceProcess {
+  async #urls(name: string): Promise<readonly string[]> {
+    return this.#hasLinks ? (await this.link(name)).urls : this.servers.map(({ url }) => url);
+  }
+
+  async #make(name: string, program: string, env: Readonly<Record<string, string>>): Promise<ServiceProcess> {
+    const natsUrl = (await this.#urls(name)).join(',');
     const service = new ServiceProcess({
       name,
       folder: this.#folder,
       program,
-      env: { MUSTER_NATS_URL: this.nats.url, MUSTER_CONFIG: join(this.#folder, 'muster.yaml'), ...env },
+      env: { MUSTER_NATS_URL: natsUrl, MUSTER_CONFIG: join(this.#folder, 'muster.yaml'), ...env },
     });
     this.#processes.push(service);
     return service;

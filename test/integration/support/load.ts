@@ -137,9 +137,11 @@ export interface HeldRef extends ReservationRef {
   readonly slot: string;
 }
 
-/** Renews until somebody answers, and writes down what was said. */
-export async function renew({ cluster, history }: Pick<LoadOptions, 'cluster' | 'history'>, { id, slot, epoch }: HeldRef): Promise<void> {
-  history.note({ type: 'renewed', slot, epoch, outcome: outcomeOf(await cluster.settle('renew', { id, epoch })) });
+/** Renews until somebody answers, and writes down what was said. @returns it; `DONE` where it was done */
+export async function renew({ cluster, history }: Pick<LoadOptions, 'cluster' | 'history'>, { id, slot, epoch }: HeldRef): Promise<string> {
+  const outcome = outcomeOf(await cluster.settle('renew', { id, epoch }));
+  history.note({ type: 'renewed', slot, epoch, outcome });
+  return outcome;
 }
 
 /** Releases until somebody answers, and writes down what was said. */
