@@ -1,3 +1,4 @@
+import { BUDGETS } from '@muster/domain';
 import { encode, subjects } from '@muster/protocol';
 import { expect, test } from 'vitest';
 import { MemoryCluster } from './memory-cluster.ts';
@@ -94,6 +95,18 @@ test('a worker that crashes while it serves: its reservation ends, its holder is
   });
   await cluster.clock.run(3_000);
   expect(cluster.pool('demo')).toMatchObject({ warm: 3, reserved: 0, draining: 0 });
+});
+
+test('a worker that is gone without any news is lost as soon as it is silent, not when the next sweep is due', async () => {
+  const cluster = await warm();
+  const answer = await cluster.reserveNow('demo', { org: 'acme', ttlMs: 600_000 });
+  if (!answer.ok) throw new Error('no grant');
+  // The first sweep has been, and the next one is most of a minute off.
+  await cluster.clock.run(5_000);
+  cluster.driver.lose(answer.reservation.slot);
+  await cluster.clock.run(BUDGETS.beatLostMs + 3_000);
+  expect(cluster.slots().map((slot) => slot.slot)).not.toContain(answer.reservation.slot);
+  expect(cluster.pool('demo')).toMatchObject({ warm: 3, reserved: 0 });
 });
 
 test('silence alone ends no reservation; a silent warm worker is no candidate and is replaced', async () => {

@@ -70,6 +70,8 @@ export class Reconciler {
     this.#watching = this.#driver.watch((status) => {
       if (status.shard === this.#shard.shard) this.#shard.turn((turn) => this.#note(turn, status));
     });
+    // The next round may be a minute off, and a tenant waits for a worker that is gone.
+    this.#link.onSilent(() => this.#arm(0));
     this.#arm(FIRST_SWEEP_MS);
   }
 

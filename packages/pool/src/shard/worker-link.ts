@@ -57,6 +57,7 @@ export class WorkerLink {
   /** Executed ticks since a worker without a slot said that it is active. */
   readonly #adopted = new Map<string, number>();
   #isAlarmed = false;
+  #onSilent: () => void = () => undefined;
 
   constructor(options: {
     readonly shard: OwnedShard;
@@ -73,6 +74,11 @@ export class WorkerLink {
     this.#spec = () => options.spec();
     this.#probed = new ProbedWorkers(options.http);
     options.desk.onActivate((id) => this.activate(id));
+  }
+
+  /** Calls back once a tick in which somebody has fallen silent. */
+  onSilent(listener: () => void): void {
+    this.#onSilent = listener;
   }
 
   open(): void {
@@ -259,16 +265,19 @@ export class WorkerLink {
     const lostMs = Math.max(BUDGETS.beatLostMs, this.#beatMs() * 3);
     // Who says no hello does not beat either: whether it is silent is said by what runs it (`noteReady`).
     const beating = this.#spec().probe === undefined ? this.#slots.states(turn) : [];
+    let isNews = false;
     for (const [id, state] of beating) {
       if (state === 'spawning' || state === 'draining') continue;
       const ticks = (this.#quietTicks.get(id) ?? 0) + 1;
       this.#quietTicks.set(id, ticks);
       if (ticks * TICK_MS >= lostMs && !this.#slots.silent.has(id)) {
         this.#slots.silent.add(id);
+        isNews = true;
         const org = this.#slots.get(turn, id)?.org;
         this.#shard.logger.warn({ slot: id, org, silentMs: ticks * TICK_MS }, 'a worker has fallen silent');
       }
     }
+    if (isNews) this.#onSilent();
     for (const [id, ticks] of this.#adopted) {
       if (ticks * TICK_MS >= lostMs) this.#adopted.delete(id);
       else this.#adopted.set(id, ticks + 1);
