@@ -2,6 +2,7 @@ import { Command, CommanderError } from 'commander';
 import { registerBench } from './bench/register-bench.ts';
 import { registerAdministration } from './commands/administration.ts';
 import type { RegisterCommands } from './commands/cluster-command.ts';
+import { registerDoctor } from './commands/doctor.ts';
 import { registerNatsAccess } from './commands/nats-access.ts';
 import { registerNatsServer } from './commands/nats-server.ts';
 import { registerReads } from './commands/reads.ts';
@@ -19,6 +20,7 @@ const GROUPS: readonly RegisterCommands[] = [
   registerAdministration,
   registerWait,
   registerBench,
+  registerDoctor,
   registerNatsAccess,
   registerNatsServer,
 ];

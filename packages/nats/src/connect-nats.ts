@@ -4,6 +4,7 @@ import { MusterError, type NatsAccess, type NatsCredentials } from '@muster/prot
 import { connect, type NodeConnectionOptions } from '@nats-io/transport-node';
 import { parseCredentials, type ReadCredentials } from './access/credentials-file.ts';
 import { type ClusterStore, type ClusterStoreOptions, openClusterStore } from './cluster-store.ts';
+import { type InspectOptions, inspectNats, type NatsInspection } from './inspect.ts';
 import { NatsLink } from './nats-link.ts';
 import { NatsMessageBus } from './nats-message-bus.ts';
 
@@ -27,6 +28,8 @@ export interface NatsConnected {
    * @throws MusterError `unsafe-server`, `journal-unavailable`
    */
   openClusterStore(options: ClusterStoreOptions): Promise<ClusterStore>;
+  /** Looks at the server, and at what a cluster has there, as this user sees it. Changes nothing. */
+  inspect(options: InspectOptions): Promise<NatsInspection>;
   /** Sends what was published, as far as the link is up, and closes. */
   close(): Promise<void>;
 }
@@ -66,6 +69,7 @@ export async function connectNats(options: NatsOptions): Promise<NatsConnected> 
     return {
       bus: new NatsMessageBus(link),
       openClusterStore: (storeOptions) => openClusterStore(link, storeOptions),
+      inspect: (what) => inspectNats(link, what),
       close: () => link.close(),
     };
   } catch (cause) {
