@@ -83,8 +83,8 @@ test.each([{ kind: 'lose-answer' }, { kind: 'drop' }, { kind: 'refuse', status: 
     const outcome = await driver.create(makeWorker('duckdb-1'));
     const handle = outcome.kind === 'created' ? outcome.handle : {};
     doubleOf(world).faults.add({ verbs: ['delete'], resource: 'pods' }, fault, 1);
-    await expect(driver.destroy('duckdb-1', handle, 1_000)).rejects.toMatchObject({ code: 'driver-unavailable' });
-    await driver.destroy('duckdb-1', handle, 1_000);
+    await expect(driver.destroy('duckdb-1', handle)).rejects.toMatchObject({ code: 'driver-unavailable' });
+    await driver.destroy('duckdb-1', handle);
     expect([await world.names('pods'), await world.names('secrets')]).toEqual([[], []]);
   },
 );
@@ -92,11 +92,11 @@ test.each([{ kind: 'lose-answer' }, { kind: 'drop' }, { kind: 'refuse', status: 
 test('a pod that does not end in its grace is not said to be gone', async () => {
   await using world = await startKubernetesWorld();
   await world.cluster.runPods({ story: () => ({ startMs: 10, stopMs: 60_000 }) });
-  const driver = world.driver({ timings: { goneSlackMs: 100, goneCheckMs: 50 } });
+  const driver = world.driver({ timings: { goneWaitMs: 100, goneCheckMs: 50 } });
   const { last } = listenTo(driver);
   await driver.create(makeWorker('duckdb-1'));
   await eventually(() => expect(last.get('duckdb-1')?.state).toBe('running'));
-  await expect(driver.destroy('duckdb-1', last.get('duckdb-1')?.handle ?? {}, 100)).rejects.toMatchObject({ code: 'driver-unavailable' });
+  await expect(driver.destroy('duckdb-1', last.get('duckdb-1')?.handle ?? {})).rejects.toMatchObject({ code: 'driver-unavailable' });
   expect(await world.names('pods')).toEqual(['duckdb-1']);
 });
 
@@ -111,7 +111,7 @@ test.each<WatchFault>(['hang', 'end', 'cut', 'break', 'garbage', 'expire'])(
       await driver.create(makeWorker(`duckdb-${n}`));
       await eventually(() => expect(last.has(`duckdb-${n}`)).toBe(true));
     }
-    await driver.destroy('duckdb-1', {}, 1_000);
+    await driver.destroy('duckdb-1', {});
     await eventually(() => expect(last.get('duckdb-1')?.state).toBe('exited'));
   },
 );

@@ -3,7 +3,6 @@ import { expect, test } from 'vitest';
 import { eventually, podStories } from '@muster/testkit';
 import { type KubernetesWorld, listenTo, makeWorker, startKubernetesWorld } from './kubernetes-world.ts';
 
-const FIVE_SECONDS = 5_000;
 /** Why a case is left out on a cluster with real nodes. */
 const NOT_PLAYED = 'what befalls pods of real nodes cannot be said';
 /** A real node has an image to pull. */
@@ -62,7 +61,7 @@ test('a worker runs when its pod does, and is gone with its Secret when it was s
     SLOW,
   );
   expect((await driver.list()).workers).toMatchObject([{ slot: 'duckdb-1', shard: 'duckdb', state: 'running', handle: outcome.handle }]);
-  await driver.destroy('duckdb-1', outcome.handle, FIVE_SECONDS);
+  await driver.destroy('duckdb-1', outcome.handle);
   expect(await world.names('pods')).toEqual([]);
   expect(await world.names('secrets')).toEqual([]);
   expect((await driver.list()).workers).toEqual([]);
@@ -74,21 +73,21 @@ test('a worker runs when its pod does, and is gone with its Secret when it was s
 test('stopping what was never there, and stopping twice, is success', async () => {
   await using world = await startKubernetesWorld();
   const driver = world.driver();
-  await driver.destroy('duckdb-1', {}, 1_000);
-  await driver.destroy('duckdb-1', { podUid: '00000000-0000-0000-0000-000000000000' }, 1_000);
+  await driver.destroy('duckdb-1', {});
+  await driver.destroy('duckdb-1', { podUid: '00000000-0000-0000-0000-000000000000' });
 });
 
 test('whoever does not know the uid stops what is there of the slot', async () => {
   await using world = await startKubernetesWorld();
   await world.driver().create(makeWorker('duckdb-1'));
-  await world.driver().destroy('duckdb-1', {}, 1_000);
+  await world.driver().destroy('duckdb-1', {});
   expect(await world.names('pods')).toEqual([]);
 });
 
 test('a late pod of a slot is stopped too, though its uid is another', async () => {
   await using world = await startKubernetesWorld();
   await world.driver().create(makeWorker('duckdb-1'));
-  await world.driver().destroy('duckdb-1', { podUid: '00000000-0000-0000-0000-000000000000' }, 1_000);
+  await world.driver().destroy('duckdb-1', { podUid: '00000000-0000-0000-0000-000000000000' });
   expect(await world.names('pods')).toEqual([]);
 });
 
@@ -102,7 +101,7 @@ test("a pod that is not this slot's is left alone, whatever its name", async () 
     reason: expect.stringMatching(/^name-taken: /),
     retryable: false,
   });
-  await driver.destroy('duckdb-1', {}, 1_000);
+  await driver.destroy('duckdb-1', {});
   expect(await world.names('pods')).toEqual(['duckdb-1']);
 });
 
@@ -115,7 +114,7 @@ test('what is of another cluster is neither listed, nor watched, nor stopped', a
   expect((await driver.list()).workers.map(({ slot }) => slot)).toEqual(['duckdb-1']);
   await eventually(() => expect(all.length).toBeGreaterThan(0));
   expect(new Set(all.map(({ slot }) => slot))).toEqual(new Set(['duckdb-1']));
-  await driver.destroy('duckdb-9', {}, 1_000);
+  await driver.destroy('duckdb-9', {});
   expect(await world.names('pods')).toContain('duckdb-9');
 });
 
@@ -188,7 +187,7 @@ test.for([
   await eventually(() =>
     expect(last.get('duckdb-1')).toMatchObject({ state: 'exited', reason: expect.stringMatching(reason), hasRemains: true }),
   );
-  await driver.destroy('duckdb-1', last.get('duckdb-1')?.handle ?? {}, 1_000);
+  await driver.destroy('duckdb-1', last.get('duckdb-1')?.handle ?? {});
   expect(await world.names('pods')).toEqual([]);
 });
 
@@ -232,7 +231,7 @@ test('a Secret whose pod is not there is listed as what is left, and removed by 
   }
   const driver = world.driver();
   expect((await driver.list()).workers).toMatchObject([{ slot: 'duckdb-1', state: 'exited', hasRemains: true, handle: {} }]);
-  await driver.destroy('duckdb-1', {}, 1_000);
+  await driver.destroy('duckdb-1', {});
   expect(await world.names('secrets')).toEqual(['duckdb-9']);
 });
 

@@ -113,7 +113,7 @@ test('the role has exactly the verbs that the driver uses', async () => {
   // Made again: what is there is looked at.
   await driver.create(makeWorker('duckdb-1'));
   await driver.list();
-  await driver.destroy('duckdb-1', handle, 1_000);
+  await driver.destroy('duckdb-1', handle);
   const used = (world.double?.requests ?? [])
     .filter(({ user }) => user.startsWith('system:serviceaccount:'))
     .map(({ resource, verb }) => `${resource} ${verb}`);

@@ -1,7 +1,15 @@
 // A whole cluster of Muster whose workers are pods: real replicas, a real nats-server, workers of the SDK in this process, and
 // whatever API server the tests were given, behind a way that can be cut.
 import { writeFile } from 'node:fs/promises';
-import { eventually, type KubernetesObject, type NodePlan, startTcpProxy, type TcpProxy } from '@muster/testkit';
+import {
+  eventually,
+  type KubernetesAccess,
+  type KubernetesObject,
+  type NodePlan,
+  type PodRuntime,
+  startTcpProxy,
+  type TcpProxy,
+} from '@muster/testkit';
 import { expect } from 'vitest';
 import { type Cluster, SLOW, startCluster } from '../integration/support/cluster.ts';
 import { type KubernetesWorld, startKubernetesWorld } from './kubernetes-world.ts';
@@ -25,6 +33,8 @@ export interface PodCluster extends AsyncDisposable {
 export async function startPodCluster(options: {
   readonly nodes: NodePlan;
   readonly pool: Readonly<Record<string, unknown>>;
+  /** What runs the pods, where it is not `WorkerPods`. */
+  readonly runtime?: (access: KubernetesAccess) => PodRuntime;
 }): Promise<PodCluster> {
   await using resources = new AsyncDisposableStack();
   const world = resources.use(await startKubernetesWorld());
@@ -33,7 +43,7 @@ export async function startPodCluster(options: {
   const kubeconfig = `${world.kubeconfig}-by-the-way`;
   await writeFile(kubeconfig, world.kubeconfigFor({ server: `${server.protocol}//127.0.0.1:${way.port}`, serverName: server.hostname }));
   const workers = resources.use(new WorkerPods(world.api));
-  await world.cluster.runPods({ nodes: options.nodes, runtime: workers });
+  await world.cluster.runPods({ nodes: options.nodes, runtime: options.runtime?.(world.cluster.access) ?? workers });
   const seen = new Map<string, Set<string>>();
   resources.defer(await watchPods(world, seen));
   const podTemplate = { containers: [{ name: 'worker', image: 'registry.example/worker:1', ports: [{ containerPort: 8080 }] }] };

@@ -138,3 +138,22 @@ test('released workers keep their note while they are parked', async () => {
   await cluster.askNow(subjects.release(), { id: answer.reservation.id, epoch: 1 });
   expect(cluster.driver.orgs.get(answer.reservation.slot)).toBe('acme');
 });
+
+test('workers that take long to end hold up no start, and are reaped when they are said to be gone', async () => {
+  const many = 100;
+  const config = `pools: { demo: { driver: simulated, floor: ${many}, recycle: single-use } }`;
+  const cluster = await MemoryCluster.start({ config });
+  await cluster.untilWarm('demo', many);
+  cluster.driver.areStopsSlow = true;
+  const answers = await cluster.clock.resolve(
+    Promise.all(Array.from({ length: many }, (_, n) => cluster.reserve('demo', { org: `org${n}`, waitMs: 20_000 }))),
+  );
+  const refs = answers.flatMap((answer) => (answer.ok ? [{ id: answer.reservation.id, epoch: answer.reservation.epoch }] : []));
+  await cluster.askNow(subjects.release(), refs);
+  await cluster.clock.runUntil(() => cluster.pool('demo').draining === many);
+  await cluster.untilWarm('demo', many);
+  expect(cluster.pool('demo').draining).toBe(many);
+  cluster.driver.endStops();
+  await cluster.clock.run(500);
+  expect(cluster.pool('demo')).toMatchObject({ warm: many, draining: 0 });
+});

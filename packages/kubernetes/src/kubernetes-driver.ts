@@ -5,7 +5,7 @@
 //   D1. A pod and its Secret have the slot's name: making them twice is making them once. What is there under that name and has
 //       other labels is left alone.
 //   D2. A slot whose pod was seen to go, or was destroyed here, is never made again.
-//   D3. A pod is deleted by its uid; `destroy` resolves when it is not there any more.
+//   D3. A pod is deleted by its uid; `destroy` resolves when it is not there any more, and waits for that a moment only.
 //   D4. Nothing of another cluster is listed, watched or deleted.
 //   D5. Nothing is loaded and nobody is called before a pool wants it.
 import type { WorkerTemplate } from '@muster/domain';
@@ -120,14 +120,15 @@ export class KubernetesDriver implements WorkerDriver {
     }
   }
 
-  async destroy(slot: string, handle: WorkerHandle, graceMs: number): Promise<void> {
+  /** The grace is the pod's own (`terminationGracePeriodSeconds`). */
+  async destroy(slot: string, handle: WorkerHandle): Promise<void> {
     const link = await this.#connect();
     const ear = new Ear(this.#options.clock, slot);
     this.#ears.add(ear);
     try {
       const uid = await link.calls.deletePod(slot, handle.podUid);
       await link.calls.deleteSecret(slot);
-      if (uid !== undefined) await this.#untilGone(link, uid, ear, graceMs);
+      if (uid !== undefined) await this.#untilGone(link, uid, ear);
     } catch (error) {
       throw error instanceof ApiFault ? unavailable(`did not stop ${slot}`, error) : error;
     } finally {
@@ -229,15 +230,15 @@ export class KubernetesDriver implements WorkerDriver {
     });
   }
 
-  async #untilGone(link: Link, uid: string, ear: Ear, graceMs: number): Promise<void> {
+  async #untilGone(link: Link, uid: string, ear: Ear): Promise<void> {
     const { clock } = this.#options;
-    const endsMs = clock.monotonicMs() + graceMs + this.#timings.goneSlackMs;
+    const endsMs = clock.monotonicMs() + this.#timings.goneWaitMs;
     for (;;) {
       // The watch tells; where it does not, a look now and then.
       if (await ear.heardWithin(this.#timings.goneCheckMs)) return;
       if ((await link.calls.uidOf(ear.slot)) !== uid) return;
       if (this.#isClosed) throw unavailable('is closed', undefined);
-      if (clock.monotonicMs() >= endsMs) throw unavailable(`has not ended ${ear.slot} yet`, new Error(`${graceMs} ms of grace are over`));
+      if (clock.monotonicMs() >= endsMs) throw unavailable(`has not ended ${ear.slot} yet`, new Error('its grace is not over'));
     }
   }
 

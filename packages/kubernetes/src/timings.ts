@@ -18,8 +18,8 @@ export interface KubernetesTimings {
   readonly patienceMs: number;
   /** While somebody waits for a pod to go, it is looked at this often beside the watch. */
   readonly goneCheckMs: number;
-  /** On top of the grace: what SIGKILL and the way may take. */
-  readonly goneSlackMs: number;
+  /** A stop waits so long for its pod to be gone; later it is told by the watch, or asked for again. */
+  readonly goneWaitMs: number;
   /** Secrets are looked through this often for those without a pod. */
   readonly secretsEveryMs: number;
   readonly pageSize: number;
@@ -36,8 +36,8 @@ export const KUBERNETES_TIMINGS: KubernetesTimings = {
   backoffMinMs: 200,
   backoffMaxMs: 10_000,
   patienceMs: 30_000,
-  goneCheckMs: 2_000,
-  goneSlackMs: BUDGETS.stopHardMs - BUDGETS.stopGraceMs,
+  goneCheckMs: 1_000,
+  goneWaitMs: 3_000,
   secretsEveryMs: 300_000,
   pageSize: 500,
 };

@@ -45,6 +45,8 @@ export interface WorkerStatus {
   readonly address?: string;
   /** Somebody else has asked for its end. */
   readonly isLeaving?: boolean;
+  /** Nothing of it is left: there is nothing to destroy any more. */
+  readonly isGone?: boolean;
   /** It has ended, and something of it is left that only `destroy` removes. */
   readonly hasRemains?: boolean;
 }
@@ -78,7 +80,8 @@ export interface WorkerDriver {
   /** @throws MusterError `driver-unavailable` (outcome unknown; call again) */
   create(spec: WorkerSpec): Promise<CreateOutcome>;
   /**
-   * Stops it: SIGTERM, `graceMs`, SIGKILL (or their like), and resolves when it is gone. Gone already is success.
+   * Stops it: SIGTERM, `graceMs`, SIGKILL (or their like), and resolves when it is gone. Gone already is success. A driver that
+   * tells by `isGone` may give up waiting before, as `driver-unavailable`: whoever waits holds a place that others want.
    * @throws MusterError `driver-unavailable` (outcome unknown; call again)
    */
   destroy(slot: string, handle: WorkerHandle, graceMs: number): Promise<void>;

@@ -61,7 +61,14 @@ export function viewOfGone(pod: Pod, ageMs: number): WorkerStatus | undefined {
   const { state, reason } = podStateOf(pod);
   const isSaid = state === 'exited' || state === 'unreachable' || reason?.startsWith('evicted') === true;
   const handle = pod.metadata?.uid === undefined ? {} : { podUid: pod.metadata.uid };
-  return { ...whose, handle, state: 'exited', reason: (isSaid ? reason : undefined) ?? faultText('deleted', 'the pod was deleted'), ageMs };
+  return {
+    ...whose,
+    handle,
+    state: 'exited',
+    reason: (isSaid ? reason : undefined) ?? faultText('deleted', 'the pod was deleted'),
+    ageMs,
+    isGone: true,
+  };
 }
 
 /** A Secret whose pod is not there: of a worker that is gone, or whose pod was never made. */

@@ -130,12 +130,14 @@ export class Reconciler {
         await this.#starting.get(slot.id)?.catch(() => undefined);
         await this.#driver.destroy(slot.id, slot.handle ?? (slot.host === null ? {} : { host: slot.host }), BUDGETS.stopGraceMs);
       },
-      done: (turn) => {
-        this.#link.forget(slot.id);
-        this.#changed(turn, slot.id, { type: 'worker.gone' });
-      },
+      done: (turn) => this.#gone(turn, slot.id),
       failed: (_turn, error) => this.#shard.logger.error({ slot: slot.id, error: String(error) }, 'a worker could not be stopped'),
     });
+  }
+
+  #gone(turn: Turn, id: string): void {
+    this.#link.forget(id);
+    this.#changed(turn, id, { type: 'worker.gone' });
   }
 
   /** Lets it be seen outside whose a worker is; the driver knows what is noted already. */
@@ -226,8 +228,11 @@ export class Reconciler {
   /** What the driver says of a slot's worker. */
   #note(turn: Turn, status: WorkerStatus): void {
     const slot = this.#slots.get(turn, status.slot);
-    if (slot === undefined || slot.state === 'draining' || isAnother(slot.handle, status.handle)) return;
+    if (slot === undefined || isAnother(slot.handle, status.handle)) return;
     const { id, state } = slot;
+    // A create that is on its way may yet make another.
+    if (state === 'draining' && status.isGone === true && !this.#starting.has(id)) return this.#gone(turn, id);
+    if (state === 'draining') return;
     const { probe } = this.#spec();
     if (probe !== undefined && state !== 'spawning') this.#link.noteReady(id, status.isReady === true);
     const lost = (detail: string): void => this.#changed(turn, id, { type: 'worker.lost', detail });

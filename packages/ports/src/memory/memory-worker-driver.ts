@@ -59,6 +59,8 @@ export class MemoryWorkerDriver implements WorkerDriver {
   /** May be replaced at any time. */
   limit: Capacity;
   isOnePlace = false;
+  /** A stop is asked for, and comes when `endStops` is called: until then it is `driver-unavailable`. */
+  areStopsSlow = false;
   /** The cluster has no room: what is created is held until `makeRoom`. */
   isFull = false;
   /** What `noteOrg` was told, by slot. */
@@ -162,8 +164,23 @@ export class MemoryWorkerDriver implements WorkerDriver {
     this.#tombs.add(slot);
     const entry = this.#entries.get(slot);
     if (entry === undefined) return;
+    if (this.areStopsSlow) throw new MusterError('driver-unavailable', `${slot} has not ended yet`);
+    this.#remove(entry);
+  }
+
+  /** Whatever was to stop has ended, and who watches is told that it is gone. */
+  endStops(): void {
+    this.areStopsSlow = false;
+    for (const entry of this.#entries.values()) {
+      if (!this.#tombs.has(entry.spec.slot)) continue;
+      this.#remove(entry);
+      for (const listener of this.#listeners) listener({ ...this.#statusOf(entry), isGone: true });
+    }
+  }
+
+  #remove(entry: Entry): void {
     this.#end(entry, 'SIGTERM');
-    this.#entries.delete(slot);
+    this.#entries.delete(entry.spec.slot);
   }
 
   async list(): Promise<{ readonly workers: readonly WorkerStatus[]; readonly silentHosts: readonly string[] }> {
