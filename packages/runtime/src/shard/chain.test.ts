@@ -11,7 +11,7 @@ import {
   silentLogger,
 } from '@muster/ports';
 import { expect, it } from 'vitest';
-import { parseRecord, type SetOp } from '../journal/record.ts';
+import { encodeRecord, parseRecord, type SetOp } from '../journal/record.ts';
 import { makeRuntimeMetrics } from '../metrics.ts';
 import { Chain, type ChainOptions, type Release } from './chain.ts';
 import { LoopWatch } from './loop-watch.ts';
@@ -311,4 +311,19 @@ it('goes on releasing when one of those that wait throws', async () => {
   };
   chain.submit({ set: [], setJson: '', bytes: 0, releases: [broken, release('next')] });
   await clock.runUntil(() => events.length === 1);
+});
+
+it('lets nothing follow a handover whose acknowledgement was lost (W7)', async () => {
+  const { clock, chain, release, events, stored } = makeChain({ faults: [{ kind: 'acknowledgement-lost' }] });
+  chain.submit({
+    type: 'handover',
+    isFinal: true,
+    encode: (head) => encodeRecord(head, ',"to":"b"', ''),
+    releases: [release('handed over')],
+  });
+  await clock.settle();
+  chain.state(release('a statement'), 0);
+  await clock.run(10_000);
+  expect(events).toEqual(['handed over', 'a statement dropped']);
+  expect(stored().map(({ type }) => type)).toEqual(['handover']);
 });

@@ -8,6 +8,7 @@
 //   W4. A refusal by the chain (conflict) is final unless the record at that place is ours: deposed, everything dropped.
 //   W5. Where this process did not run between sending and releasing, nothing leaves before a later record is acknowledged.
 //   W6. When it is closed nothing of it is sent or released any more.
+//   W7. Nothing follows a final record (a handover), also where only a later one could say that it was still the last.
 import type { AppendOutcome, Clock, Journal, Logger, Random, Timer } from '@muster/ports';
 import type { Commit } from '../contract.ts';
 import { encodeRecord, parseRecord, type RecordType, recordHead, type SetOp } from '../journal/record.ts';
@@ -43,6 +44,8 @@ export interface Decision {
 export interface SpecialRecord {
   readonly type: RecordType;
   readonly isRollup?: boolean;
+  /** Nothing may follow it: it is released as soon as it is known to be stored. */
+  readonly isFinal?: boolean;
   readonly releases: readonly Release[];
   /** Its bytes; `head` is its start (see `recordHead`). */
   encode(head: string): Uint8Array;
@@ -54,6 +57,8 @@ interface Flight {
   readonly bytes: Uint8Array;
   readonly expectedSeq: number;
   readonly isRollup: boolean;
+  /** What is released with a record that nothing may follow. */
+  readonly final: readonly Release[] | undefined;
   readonly changes: number;
   readonly releases: Release[];
   sentAtMs: number;
@@ -342,6 +347,7 @@ export class Chain {
       bytes,
       expectedSeq: this.#lastSeq,
       isRollup: record.isRollup === true,
+      final: record.isFinal === true ? record.releases : undefined,
       changes,
       releases,
       sentAtMs: 0,
@@ -442,14 +448,19 @@ export class Chain {
     metrics.appendSeconds.observe((nowMs - flight.sentAtMs) / 1000, { shard });
     metrics.changesPerRecord.observe(flight.changes);
     if (flight.isStuck) this.#options.onChange();
+    const commit: ChainCommit = { seq, epoch, number: flight.number, gaps: flight.gaps };
     if (wasFound || watch.gaps !== flight.gaps) {
+      if (flight.final !== undefined) {
+        // No later record can say that it was still the last; what states something with it is asked elsewhere.
+        for (const release of flight.releases) this.#release(release, flight.final.includes(release) ? commit : undefined);
+        return;
+      }
       // Durable, but perhaps no longer the last: only the next acknowledgement says that we are still the writer.
       this.#carried = [...flight.releases, ...this.#carried];
       if (this.#carried.length > 0) this.#pump();
       else this.#pumpSoon();
       return;
     }
-    const commit: ChainCommit = { seq, epoch, number: flight.number, gaps: flight.gaps };
     this.#acked = commit;
     // What is queued goes first, so that the next append is on its way while this one's answers are written.
     this.#pump();

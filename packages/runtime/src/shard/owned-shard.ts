@@ -233,7 +233,10 @@ export class LiveShard implements OwnedShard, TurnHost {
     return new Promise((resolve) => {
       const releases = [{ release: () => resolve(true), drop: () => resolve(false) }];
       if (heir === undefined) this.chain.submit({ type: 'confirm', encode: (head) => encodeRecord(head, '', ''), releases });
-      else this.chain.submit({ type: 'handover', encode: (head) => encodeRecord(head, `,"to":${JSON.stringify(heir)}`, ''), releases });
+      else {
+        const encode = (head: string): Uint8Array => encodeRecord(head, `,"to":${JSON.stringify(heir)}`, '');
+        this.chain.submit({ type: 'handover', isFinal: true, encode, releases });
+      }
     });
   }
 
