@@ -327,3 +327,15 @@ it('lets nothing follow a handover whose acknowledgement was lost (W7)', async (
   expect(events).toEqual(['handed over', 'a statement dropped']);
   expect(stored().map(({ type }) => type)).toEqual(['handover']);
 });
+
+it('is frozen while it is not known what is in its place (W3)', async () => {
+  const { clock, chain, journal, decide, events } = makeChain({ faults: [{ kind: 'conflict' }] });
+  const answer = Promise.withResolvers<undefined>();
+  journal.next = () => answer.promise;
+  decide('one');
+  await clock.run(50);
+  expect(chain.isFrozen).toBe(true);
+  answer.resolve(undefined);
+  await clock.run(1_000);
+  expect(events).toEqual(['one dropped']);
+});

@@ -379,6 +379,8 @@ export class Chain {
         this.#landed(flight, outcome.seq, false);
         return;
       case 'conflict':
+        // Most likely another's: nothing is decided, and no lease runs, until what is in our place is known.
+        this.#freeze(flight);
         this.#readForward(flight, 1);
         return;
       case 'not-stored':
@@ -398,13 +400,18 @@ export class Chain {
     const { logger, clock, random, shard } = this.#options;
     if (isStuck && !flight.isStuck) {
       logger.warn({ shard, reason: message, isAmbiguous: flight.isAmbiguous }, 'append unresolved: the shard is frozen');
-      flight.isStuck = true;
-      this.#options.onChange();
+      this.#freeze(flight);
     }
     if (!this.#isLinkUp) return;
     const delayMs = Math.min(RETRY_MAX_MS, RETRY_FIRST_MS * 2 ** Math.min(flight.tries, 10)) * (0.5 + random.next() / 2);
     this.#retry?.cancel();
     this.#retry = clock.setTimer(delayMs, () => this.#resend(flight));
+  }
+
+  #freeze(flight: Flight): void {
+    if (flight.isStuck) return;
+    flight.isStuck = true;
+    this.#options.onChange();
   }
 
   #resend(flight: Flight): void {
