@@ -47,6 +47,18 @@ test('the same request id gives the same reservation; after its release it has e
   expect(await cluster.reserveNow('demo', { org: 'acme', requestId: 'r1' })).toMatchObject({ ok: false, error: { code: 'ended' } });
 });
 
+test('asked again with its request id a reservation has its whole lease again', async () => {
+  const cluster = await warmCluster();
+  const ask = { org: 'acme', requestId: 'r1', ttlMs: 4_000 };
+  const first = await cluster.reserveNow('demo', ask);
+  if (!first.ok) throw new Error('no grant');
+  const { id, epoch } = first.reservation;
+  await cluster.clock.run(3_500);
+  expect(await cluster.reserveNow('demo', ask)).toMatchObject({ ok: true, reservation: { id, ttlMs: 4_000 } });
+  await cluster.clock.run(3_500);
+  expect(await cluster.askNow(subjects.renew(), { id, epoch })).toMatchObject({ ok: true, results: [{ id, ok: true }] });
+});
+
 test('a released slot is parked for its org, and for nobody else', async () => {
   const cluster = await warmCluster();
   const first = await cluster.reserveNow('demo', { org: 'acme' });

@@ -216,6 +216,8 @@ export class ReserveDesk {
   }
 
   #again(turn: Turn, command: Command, body: ReserveCommand, slot: Slot, key: string): void {
+    // The answer gives the whole lease, to be counted from this question.
+    this.#slots.renewLease(slot);
     if (slot.state === 'reserved.active') return turn.answer(command, this.#yes(slot, slot.reservation?.source ?? 'warm', 0));
     const grant = this.#grants.get(slot.id);
     if (grant !== undefined) return this.#touch(grant.request, command);
