@@ -323,6 +323,9 @@ it('lets nothing follow a handover whose acknowledgement was lost (W7)', async (
   });
   await clock.settle();
   chain.state(release('a statement'), 0);
+  await clock.run(500);
+  chain.setLink(false);
+  chain.setLink(true);
   await clock.run(10_000);
   expect(events).toEqual(['handed over', 'a statement dropped']);
   expect(stored().map(({ type }) => type)).toEqual(['handover']);
@@ -338,4 +341,21 @@ it('is frozen while it is not known what is in its place (W3)', async () => {
   answer.resolve(undefined);
   await clock.run(1_000);
   expect(events).toEqual(['one dropped']);
+});
+
+it('asks after a reconnect whether the chain is still its own, also where it has nothing to say', async () => {
+  const { clock, chain, decide, deposed, events, stored, server } = makeChain();
+  decide('one');
+  await clock.runUntil(() => events.length === 1);
+  chain.setLink(false);
+  chain.setLink(true);
+  await clock.run(100);
+  expect(stored().map(({ type }) => type)).toEqual(['ops', 'confirm']);
+  chain.setLink(false);
+  // What was lost is made up for by others: the end of the stream does not show it.
+  server.loseTail(1);
+  for (let n = 0; n < 5; n += 1) server.append('other', new Uint8Array(), server.last('other')?.seq ?? 0, false);
+  chain.setLink(true);
+  await clock.run(1_000);
+  expect(deposed).toEqual(['the chain is shorter than it was']);
 });

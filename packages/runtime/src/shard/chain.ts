@@ -112,6 +112,8 @@ export class Chain {
   #sent = 0;
   #isLinkUp: boolean;
   #isHeld = false;
+  /** A final record was given to it. */
+  #isEnding = false;
   #isClosed = false;
   #isPumpDue = false;
   #lazy: Timer | undefined;
@@ -170,6 +172,7 @@ export class Chain {
       return;
     }
     this.#queue.push(decision);
+    if ('isFinal' in decision) this.#isEnding = true;
     if ('setJson' in decision) this.#queuedBytes += decision.bytes;
     this.#waiting += 1;
     this.#pumpSoon();
@@ -257,7 +260,8 @@ export class Chain {
     this.#options.onChange();
     if (!isUp) return;
     if (this.#flight?.isStuck === true) this.#resend(this.#flight);
-    else this.#pumpSoon();
+    // A NATS that was away may have lost what it had acknowledged: an empty record says whether the chain is still ours.
+    else if (!this.#isEnding) this.submit({ ...NOTHING, releases: [] });
   }
 
   /** Ends it: everything that waits is dropped. */
