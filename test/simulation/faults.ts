@@ -1,5 +1,6 @@
 // Every kind of fault, and how it happens to the world. What lasts is ended by what `begin` gives back.
 import type { Random } from '@muster/ports';
+import type { JournalTrouble } from './world/sim-journal.ts';
 import { DRIVER, NATS } from './world/weather.ts';
 import type { World } from './world/world.ts';
 
@@ -7,6 +8,8 @@ export interface FaultTable {
   readonly kind: FaultKind;
   /** Changes what can be promised meanwhile, or the whole run: seldom, and one kind of them in a run. */
   readonly isSpecial?: boolean;
+  /** It lasts up to so many times as long as others. */
+  readonly longer?: number;
   begin(world: World, random: Random, forMs: number): (() => void) | undefined;
 }
 
@@ -14,6 +17,7 @@ export type FaultKind =
   | 'noise'
   | 'noise-at-one'
   | 'cuts-are-late'
+  | 'noise-on-one-kind'
   | 'one-way'
   | 'cut-off'
   | 'pair-cut'
@@ -43,12 +47,22 @@ export type FaultKind =
 const pick = <T>(random: Random, items: readonly T[]): T | undefined => items[Math.floor(random.next() * items.length)];
 
 function cut(world: World, ...ways: readonly (readonly [string, string])[]): () => void {
-  const cuts = ways.map(([from, to]) => ({ from, to }));
-  for (const one of cuts) world.weather.cuts.add(one);
+  const ends = ways.map(([from, to]) => world.cut(from, to));
   return () => {
-    for (const one of cuts) world.weather.cuts.delete(one);
+    for (const end of ends) end();
   };
 }
+
+const NO_TROUBLE: JournalTrouble = {
+  acknowledgementLost: 0,
+  lost: 0,
+  late: 0,
+  lateMs: 0,
+  noResponders: 0,
+  inFlight: 0,
+  staleRead: 0,
+  failedRead: 0,
+};
 
 const both = (one: string, other: string): readonly (readonly [string, string])[] => [
   [one, other],
@@ -77,6 +91,24 @@ export const FAULTS: readonly FaultTable[] = [
     kind: 'cuts-are-late',
     begin: (world, random) =>
       world.noise({ drop: 0.1, duplicate: 0.5, delay: 0.3, lateMs: 500 + random.next() * 5_000, subject: '.miss.' }),
+  },
+  {
+    kind: 'noise-on-one-kind',
+    begin: (world, random) => {
+      const subject = pick(random, [
+        '.cmd',
+        'muster.v1.worker.',
+        'muster.v1.shard.',
+        '.beat',
+        'muster.v1.reserv',
+        'muster.v1.rene',
+        'call',
+        'watch',
+      ]);
+      return subject === undefined
+        ? undefined
+        : world.noise({ drop: 0.1, duplicate: 0.6, delay: 0.2, lateMs: random.next() * 4_000, subject });
+    },
   },
   {
     kind: 'one-way',
@@ -117,6 +149,7 @@ export const FAULTS: readonly FaultTable[] = [
   },
   {
     kind: 'worker-cut',
+    longer: 4,
     begin: (world, random) => {
       const name = pick(random, world.workerNames);
       if (name === undefined) return undefined;
@@ -137,19 +170,12 @@ export const FAULTS: readonly FaultTable[] = [
     kind: 'link-down',
     begin: (world, random) => {
       const bus = pick(random, world.buses);
-      bus?.disconnect();
-      return () => bus?.reconnect();
+      return bus === undefined ? undefined : world.linkDown([bus], () => 0);
     },
   },
   {
     kind: 'nats-down',
-    begin: (world, random) => {
-      const { buses } = world;
-      for (const bus of buses) bus.disconnect();
-      return () => {
-        for (const bus of buses) world.after(random.next() * 800, () => bus.reconnect());
-      };
-    },
+    begin: (world, random) => world.linkDown(world.buses, () => random.next() * 800),
   },
   {
     kind: 'journal-trouble',
@@ -169,17 +195,7 @@ export const FAULTS: readonly FaultTable[] = [
   },
   {
     kind: 'journal-away',
-    begin: (world) =>
-      world.journalTrouble(undefined, {
-        acknowledgementLost: 0,
-        lost: 0.2,
-        late: 0,
-        lateMs: 0,
-        noResponders: 0.8,
-        inFlight: 0,
-        staleRead: 0,
-        failedRead: 1,
-      }),
+    begin: (world) => world.journalTrouble(undefined, { ...NO_TROUBLE, lost: 0.2, noResponders: 0.8, failedRead: 1 }),
   },
   {
     kind: 'follower-late',
@@ -194,8 +210,7 @@ export const FAULTS: readonly FaultTable[] = [
     kind: 'replica-paused',
     begin: (world, random) => {
       const replica = pick(random, world.liveReplicas);
-      replica?.pause();
-      return () => replica?.resume();
+      return replica === undefined ? undefined : world.pause(replica.machine);
     },
   },
   {
@@ -214,6 +229,8 @@ export const FAULTS: readonly FaultTable[] = [
     begin: (world, random) => {
       const replica = pick(random, world.liveReplicas);
       if (replica === undefined || world.liveReplicas.length < 2) return undefined;
+      const isTroubled = random.next() < 0.4;
+      if (isTroubled) world.after(1_500, world.journalTrouble(replica.name, { ...NO_TROUBLE, acknowledgementLost: 0.5, inFlight: 0.1 }));
       world.leave(replica);
       world.after(random.next() * 3_000, () => world.addReplica({ version: replica.version }));
       return undefined;
@@ -236,10 +253,10 @@ export const FAULTS: readonly FaultTable[] = [
   },
   {
     kind: 'worker-paused',
+    longer: 4,
     begin: (world, random) => {
       const machine = pick(random, world.yard.running)?.worker?.machine;
-      machine?.pause();
-      return () => machine?.resume();
+      return machine === undefined ? undefined : world.pause(machine);
     },
   },
   {
@@ -280,6 +297,7 @@ export const FAULTS: readonly FaultTable[] = [
     kind: 'clock-jump',
     begin: (world, random) => {
       const machine = pick(random, world.machines);
+      if (machine !== undefined) world.troubles.strike(machine.name);
       if (random.next() < 0.5) machine?.jump(1_000 + random.next() * 20_000);
       else machine?.setWall((random.next() - 0.5) * 7_200_000);
       return undefined;

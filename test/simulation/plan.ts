@@ -78,8 +78,9 @@ export function planOf(seed: number): Plan {
   const calmness = 0.5 + random.next() * 1.5;
   const faults: Fault[] = [];
   for (let atMs = FIRST_MS; atMs < faultyMs; atMs += random.next() * 2 * MEAN_GAP_MS * calmness) {
-    const forMs = Math.round(random.next() < 0.3 ? random.next() * 9_000 : random.next() * 2_500);
-    faults.push({ n: faults.length, kind: pick(...chosen), atMs: Math.round(atMs), forMs, seed: between(1, 1e9) });
+    const kind = pick(...chosen);
+    const lengthMs = (random.next() < 0.3 ? 9_000 : 2_500) * (FAULTS.find((fault) => fault.kind === kind)?.longer ?? 1);
+    faults.push({ n: faults.length, kind, atMs: Math.round(atMs), forMs: Math.round(random.next() * lengthMs), seed: between(1, 1e9) });
   }
   return {
     seed,
@@ -96,8 +97,8 @@ export function planOf(seed: number): Plan {
     },
     config,
     isOrdered: random.next() < 0.7,
-    recordBytesMax: pick(1024 * 1024, 48 * 1024),
-    snapshotBytesMin: pick(4 * 1024 * 1024, 12_000, 40_000),
+    recordBytesMax: pick(1024 * 1024, 48 * 1024, 14 * 1024),
+    snapshotBytesMin: pick(4 * 1024 * 1024, 6_000, 40_000),
     drift: pick(0, 0.002, 0.02),
     faultyMs,
     capacityMax: pick(undefined, undefined, 20),

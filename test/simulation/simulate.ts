@@ -1,16 +1,21 @@
 // `npm run simulate`: runs seeds, on several processes, and says what came of them. Exits with 1 on a violation.
-import { fork } from 'node:child_process';
 import { parseArgs } from 'node:util';
+import { parseRange, runInChild, serveRange } from './batch.ts';
 import { planOf, withFaults } from './plan.ts';
+import { PLANTED_BUGS } from './planted/bugs.ts';
+import { findPlanted, QUICK_SEEDS } from './planted/find.ts';
 import { failureLines, Report } from './report.ts';
 import { shrink } from './shrink.ts';
-import { type RunResult, simulate } from './simulation.ts';
+import { simulate } from './simulation.ts';
 
 const USAGE = `npm run simulate -- [options]
-  --seeds N       run the seeds from --from (default 1) on; default 100
-  --from K        the first seed
+  --seeds N       run N seeds; default 100
+  --from K        the first seed; default 1
   --seed K        run one seed, and show its last events where it fails
   --faults 1,4    with --seed: only these faults of its plan (as the shrinker left them)
+  --events RE     with --seed: show all events that this regular expression matches
+  --planted       look for every planted bug, with the seeds of the quick run; exits with 1 where one is not found
+  --bug NAME      with --planted: this one only
   --jobs N        processes; default 2`;
 
 const { values } = parseArgs({
@@ -19,16 +24,19 @@ const { values } = parseArgs({
     from: { type: 'string', default: '1' },
     seed: { type: 'string' },
     faults: { type: 'string' },
+    events: { type: 'string' },
+    planted: { type: 'boolean', default: false },
+    bug: { type: 'string' },
     jobs: { type: 'string', default: '2' },
+    // Between the processes of one run.
     child: { type: 'string' },
+    plant: { type: 'string' },
     help: { type: 'boolean', default: false },
   },
 });
 
-/** A result as it goes from one process to another. */
-type Sent = Omit<RunResult, 'faults'> & { readonly faults: readonly (readonly [string, number])[] };
-
 const PROGRESS_EVERY = 100;
+const FAILURES_SHOWN = 20;
 
 function number(text: string): number {
   const value = Number(text);
@@ -38,53 +46,65 @@ function number(text: string): number {
 
 async function one(seed: number): Promise<void> {
   const whole = planOf(seed);
-  const faults = values.faults?.split(',').filter((text) => text !== '');
-  const plan = faults === undefined ? whole : withFaults(whole, faults.map(number));
-  const result = await simulate(plan);
+  const faults = values.faults
+    ?.split(',')
+    .filter((text) => text !== '')
+    .map(number);
+  const pattern = values.events === undefined ? undefined : new RegExp(values.events);
+  const show = (line: string): void => {
+    if (pattern?.test(line) === true) console.log(line);
+  };
+  const result = await simulate(faults === undefined ? whole : withFaults(whole, faults), show);
   const report = new Report();
   report.add(result);
   for (const line of report.lines()) console.log(line);
   if (result.violation === undefined) return;
   process.exitCode = 1;
-  for (const line of failureLines(result, faults?.map(number))) console.log(line);
+  for (const line of failureLines(result, faults)) console.log(line);
 }
 
 async function many(from: number, seeds: number, jobs: number): Promise<void> {
   const report = new Report();
-  await Promise.all(Array.from({ length: jobs }, (_, job) => inChild(from + job, from + seeds, jobs, report)));
+  const onResult = (): void => {
+    if (report.runs % PROGRESS_EVERY === 0) console.log(report.progress());
+  };
+  const ranges = Array.from({ length: jobs }, (_, job) => ({ from: from + job, to: from + seeds, step: jobs }));
+  await Promise.all(ranges.map((range) => runInChild(range, report, onResult)));
   for (const line of report.lines()) console.log(line);
-  const [first] = report.failures.toSorted((a, b) => a.seed - b.seed);
+  const failures = report.failures.toSorted((a, b) => a.seed - b.seed);
+  const [first] = failures;
   if (first === undefined) return;
   process.exitCode = 1;
-  for (const { seed, violation } of report.failures.slice(0, 20))
+  for (const { seed, violation } of failures.slice(0, FAILURES_SHOWN)) {
     console.log(`seed ${seed}: ${violation?.rule}: ${violation?.said.slice(0, 300)}`);
+  }
   console.log(`\nmaking the faults of seed ${first.seed} few`);
   const { result, faults } = await shrink(planOf(first.seed), first);
   for (const line of failureLines(result, faults)) console.log(line);
 }
 
-function inChild(from: number, to: number, step: number, report: Report): Promise<void> {
-  return new Promise((resolve, reject) => {
-    const child = fork(import.meta.filename, ['--child', `${from},${to},${step}`]);
-    child.on('message', (sent: Sent) => {
-      report.add({ ...sent, faults: new Map(sent.faults) });
-      if (report.runs % PROGRESS_EVERY === 0) console.log(report.progress());
-    });
-    child.on('error', reject);
-    child.on('exit', (code) => (code === 0 ? resolve() : reject(new Error(`a process of the simulation ended with ${code}`))));
-  });
+async function planted(jobs: number): Promise<void> {
+  const names = PLANTED_BUGS.map(({ name }) => name).filter((name) => values.bug === undefined || name === values.bug);
+  if (names.length === 0) throw new Error(`there is no planted bug '${values.bug}'`);
+  const left = [...names];
+  let found = 0;
+  const search = async (): Promise<void> => {
+    for (let name = left.shift(); name !== undefined; name = left.shift()) {
+      const at = await findPlanted(name, QUICK_SEEDS);
+      if (at !== undefined) found += 1;
+      console.log(
+        `${name.padEnd(52)} ${at === undefined ? 'NOT FOUND' : `seed ${String(at.seed).padStart(2)}  ${at.rule}: ${at.said.slice(0, 140)}`}`,
+      );
+    }
+  };
+  await Promise.all(Array.from({ length: jobs }, search));
+  console.log(`${found} of ${names.length} planted bugs found within ${QUICK_SEEDS} seeds`);
+  if (found < names.length) process.exitCode = 1;
 }
 
-async function asChild(range: string): Promise<void> {
-  const [from = 0, to = 0, step = 1] = range.split(',').map(number);
-  for (let seed = from; seed < to; seed += step) {
-    const result = await simulate(planOf(seed));
-    process.send?.({ ...result, faults: [...result.faults] } satisfies Sent);
-  }
-  process.disconnect();
-}
-
+const jobs = Math.max(1, number(values.jobs));
 if (values.help) console.log(USAGE);
-else if (values.child !== undefined) await asChild(values.child);
+else if (values.child !== undefined) await serveRange(parseRange(values.child), values.plant !== undefined);
+else if (values.planted) await planted(jobs);
 else if (values.seed !== undefined) await one(number(values.seed));
-else await many(number(values.from), number(values.seeds), Math.max(1, number(values.jobs)));
+else await many(number(values.from), number(values.seeds), jobs);

@@ -31,9 +31,10 @@ const LOOK_MS = 500;
 const EVENTS_SHOWN = 60;
 
 /** Runs a plan to its end, or to the first violation. */
-export async function simulate(plan: Plan): Promise<RunResult> {
+export async function simulate(plan: Plan, onEvent?: (line: string) => void): Promise<RunResult> {
   const world = new World(plan);
   const { clock, referee, trace } = world;
+  if (onEvent !== undefined) trace.onEvent = onEvent;
   const { verdict } = referee;
   clock.afterStep = () => {
     if (verdict.violation !== undefined) throw new Stopped();

@@ -11,6 +11,8 @@ export class Trace {
   readonly #kept: string[] = [];
   readonly #nowMs: () => number;
   #events = 0;
+  /** Told of every event. */
+  onEvent: (line: string) => void = () => undefined;
 
   constructor(nowMs: () => number) {
     this.#nowMs = nowMs;
@@ -25,6 +27,7 @@ export class Trace {
     this.#events += 1;
     this.#hash.update(line).update('\n');
     this.#kept[this.#events % KEPT] = line;
+    this.onEvent(line);
   }
 
   /** Ends the trace. */

@@ -8,6 +8,21 @@ import type { Verdict } from './verdict.ts';
 /** How long after its client heard the last of it a request may still be counted: a waiter leaves after 5 s of a clock that pauses. */
 const LEAVES_MS = 20_000;
 
+/** The world's time, and what a replica takes for the time of day. */
+export interface Clocks {
+  nowMs(): number;
+  wallMs(replica: string): number | undefined;
+}
+
+/** A decision that is stored so much later, or from a clock that was set, is not looked at by its time. */
+const AGE_MAX_MS = 5_000;
+
+interface Heard {
+  /** A message comes to each subscription by itself, or not. */
+  readonly subscription: number;
+  readonly cuts: Map<string, { readonly atMs: number; readonly cut: Cut }[]>;
+}
+
 interface Wish {
   readonly pool: string;
   isOpen: boolean;
@@ -17,7 +32,9 @@ interface Wish {
 export class DemandChecker {
   readonly #journal: JournalChecker;
   readonly #verdict: Verdict;
-  readonly #nowMs: () => number;
+  readonly #clocks: Clocks;
+  /** What each replica heard since it last began to listen: the newest cut of each shard, from when on. */
+  readonly #heard = new Map<string, Heard>();
   readonly #wishes = new Map<string, Wish>();
   readonly #keys = new Map<ClientRequest, string>();
   readonly #cuts = new Map<string, Cut[]>();
@@ -25,10 +42,10 @@ export class DemandChecker {
   #usedEpoch = 0;
   #made = 0;
 
-  constructor(journal: JournalChecker, verdict: Verdict, nowMs: () => number) {
+  constructor(journal: JournalChecker, verdict: Verdict, clocks: Clocks) {
     this.#journal = journal;
     this.#verdict = verdict;
-    this.#nowMs = nowMs;
+    this.#clocks = clocks;
     journal.onIntent = (intent) => this.#intent(intent);
   }
 
@@ -44,7 +61,7 @@ export class DemandChecker {
     const wish = this.#wishes.get(this.#keys.get(request) ?? '');
     if (wish === undefined) return;
     wish.isOpen = false;
-    wish.untilMs = this.#nowMs() + retryAfterMs + LEAVES_MS;
+    wish.untilMs = this.#clocks.nowMs() + retryAfterMs + LEAVES_MS;
   }
 
   /** Its process is gone. */
@@ -70,8 +87,34 @@ export class DemandChecker {
     }
   }
 
+  /** A replica begins to hear cuts; it may have become the janitor. */
+  listens(replica: string, subscription: number): void {
+    this.#heard.set(replica, { subscription, cuts: new Map() });
+  }
+
+  delivered(replica: string, subscription: number, data: Uint8Array): void {
+    const heard = this.#heard.get(replica);
+    if (heard?.subscription !== subscription) return;
+    const cut = decode(data) as Cut;
+    const newest = heard.cuts.get(cut.shard);
+    if (newest === undefined) heard.cuts.set(cut.shard, [{ atMs: this.#clocks.nowMs(), cut }]);
+    else if (isOlder(newest.at(-1)?.cut ?? cut, cut)) newest.push({ atMs: this.#clocks.nowMs(), cut });
+  }
+
+  /** The newest cut that the janitor had heard when it decided, by its own time of day. */
+  #newest(intent: FoldedIntent, shard: string): Cut | undefined {
+    const { owner = '' } = this.#journal.fold(JANITOR_SHARD);
+    const ageMs = (this.#clocks.wallMs(owner) ?? 0) - intent.decidedAtMs;
+    if (ageMs < 0 || ageMs > AGE_MAX_MS) return undefined;
+    const decidedMs = this.#clocks.nowMs() - ageMs - 2;
+    return this.#heard
+      .get(owner)
+      ?.cuts.get(shard)
+      ?.findLast(({ atMs }) => atMs < decidedMs)?.cut;
+  }
+
   #wanted(pool: string): number {
-    const nowMs = this.#nowMs();
+    const nowMs = this.#clocks.nowMs();
     let count = 0;
     for (const [key, wish] of this.#wishes) {
       if (!wish.isOpen && wish.untilMs < nowMs) this.#wishes.delete(key);
@@ -105,6 +148,10 @@ export class DemandChecker {
         this.#verdict.broken('G5', `${said} uses the cut ${cut.epoch}/${cut.seq}, ${used.epoch}/${used.seq} was used before`);
       }
       this.#used.set(shard, cut);
+      const newest = this.#newest(intent, shard);
+      if (newest !== undefined && isOlder(cut, newest)) {
+        this.#verdict.broken('G5', `${said} uses the cut ${cut.epoch}/${cut.seq}, ${newest.epoch}/${newest.seq} was heard before`);
+      }
       if (start > 0) this.#up(intent, said, shard, start, cut);
       if (drain > 0) this.#down(said, shard, drain, cut, intent.pool);
     }

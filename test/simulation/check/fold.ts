@@ -35,6 +35,7 @@ export interface FoldedIntent {
   readonly n: number;
   readonly pool: string;
   readonly kind: string;
+  readonly decidedAtMs: number;
   readonly parts: Readonly<
     Record<string, { readonly start: number; readonly drain: number; readonly inputs: Readonly<Record<string, number | string>> }>
   >;

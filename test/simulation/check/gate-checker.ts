@@ -34,7 +34,7 @@ export class GateChecker {
 
   received(subject: string): number {
     const arrival = ++this.#journal.event;
-    if (subject.includes('renew') || subject.startsWith('muster.v1.shard.')) this.#arrivalMs.set(arrival, this.#truth.nowMs());
+    if (subject.startsWith('muster.v1.re') || subject.startsWith('muster.v1.shard.')) this.#arrivalMs.set(arrival, this.#truth.nowMs());
     return arrival;
   }
 
@@ -71,6 +71,8 @@ export class GateChecker {
     this.#isBacked(replica, shard, arrival, epoch, `an answer to ${body.type}`);
     if (body.type === 'renew' || body.type === 'release') this.#refs(replica, body.type, arrival, epoch, results ?? []);
     if (body.type !== 'cancel') return;
+    const pool = shard.split('--')[0] ?? shard;
+    this.#journal.endedRequests.set(`${pool} ${body.org} ${body.requestId}`, 'cancelled');
     for (const slot of this.#journal.fold(shard).slots.values()) {
       if (slot.org === body.org && slot.reservation?.requestId === body.requestId) {
         this.#verdict.broken('G2', `${replica} says that ${body.requestId} is cancelled, and it has ${slot.reservation?.id}`);
@@ -105,6 +107,7 @@ export class GateChecker {
       this.#verdict.broken('G3', `${replica} grants ${id}, which had ended (${issue.ended.reason}) before it was asked`);
     }
     this.#isBacked(replica, issue.shard, arrival, epoch, `the grant ${id}`);
+    if (issue.ended === undefined) issue.renewedAtMs = Math.max(issue.renewedAtMs, this.#arrivalMs.get(arrival) ?? 0);
   }
 
   #refs(replica: string, type: string, arrival: number, epoch: number | undefined, results: readonly RefResult[]): void {

@@ -11,6 +11,7 @@ import {
   readSlot,
   ShardFold,
 } from './fold.ts';
+import type { TroubleKind } from '../world/troubles.ts';
 import type { Verdict } from './verdict.ts';
 
 /** One reservation as it was journaled. */
@@ -26,6 +27,8 @@ export interface Issue {
   ended: { readonly event: number; readonly reason: string } | undefined;
   /** Its holder has begun to give it back. */
   isLetGo: boolean;
+  /** The client whose SDK was told that it has it. */
+  holder: string | undefined;
 }
 
 /** What the workers and the world say. */
@@ -36,8 +39,13 @@ export interface Truth {
   dirtyOf(slot: string): string | undefined;
   /** Local milliseconds per real one, at the most. */
   readonly rateMax: number;
+  /** Nothing was wrong with this process for so long, but for what is ignored. */
+  isWell(name: string, forMs: number, ignored?: readonly TroubleKind[]): boolean;
+  isAlive(name: string): boolean;
 }
 
+/** So long after the last trouble a process has caught up. */
+const WELL_MS = 5_000;
 /** A process that was late or whose clock jumped may count its own gap, up to so much. */
 const GAP_MS = 800;
 /** What is decided waits for the append in flight, which is given up after so long; the holder counts from when it asked. */
@@ -50,6 +58,8 @@ const ENDS: Readonly<Record<string, true>> = {
   'activation-failed': true,
 };
 
+/** After these the request's id is not executed again. */
+const FINAL_ENDS: ReadonlySet<string> = new Set(['released', 'cancelled', 'lease-expired']);
 /** `spawning`, `resetting`, `active`: through `warm` or `parked` in the same turn. */
 const GIVEN_FROM: ReadonlySet<string> = new Set(['spawning', 'warm', 'reserved.parked', 'reserved.resetting', 'reserved.active']);
 
@@ -69,6 +79,8 @@ export class JournalChecker {
   readonly #sentAt = new Map<string, number>();
   readonly #sending = new Map<string, { readonly event: number; readonly atMs: number }>();
   readonly #started = new Map<string, number>();
+  /** Requests that are over for good, by pool, org and id. */
+  readonly endedRequests = new Map<string, string>();
   readonly #liveRequests = new Map<string, string>();
   /** When what is in the record that is looked at was decided, at the earliest. */
   #decidedMs = 0;
@@ -137,12 +149,21 @@ export class JournalChecker {
     const at = `${fold.shard}: the record at ${seq} (${record.type}, epoch ${record.epoch})`;
     if (record.prev !== fold.op) this.#verdict.broken('G3', `${at} follows ${record.prev}, the last stored is ${fold.op} at ${fold.seq}`);
     if (record.type === 'epoch') {
+      this.#taken(fold, record, at);
       if (record.epoch <= fold.epoch) this.#verdict.broken('G3', `${at} does not raise the epoch ${fold.epoch}`);
     } else if (record.epoch !== fold.epoch || record.by !== fold.by) {
       this.#verdict.broken('G3', `${at} by ${record.by} is not of the owner ${fold.owner}, epoch ${fold.epoch}`);
     } else if (fold.isHandedOver) {
       this.#verdict.broken('G3', `${at} comes after its owner's handover`);
     }
+  }
+
+  /** A shard is not taken from an owner with which all is well, by one that only had no link or stood still (G10). */
+  #taken({ owner, isHandedOver }: ShardFold, { replica }: ReadRecord, at: string): void {
+    const truth = this.#truth;
+    if (owner === undefined || replica === undefined || owner === replica || isHandedOver || this.isLossy) return;
+    if (!truth.isAlive(owner) || !truth.isWell(owner, WELL_MS) || !truth.isWell(replica, WELL_MS, ['link', 'pause'])) return;
+    this.#verdict.broken('G10', `${at} takes the shard from ${owner}, with which all is well`);
   }
 
   #apply(fold: ShardFold, record: ReadRecord, seq: number, isChecked: boolean): void {
@@ -253,6 +274,13 @@ export class JournalChecker {
     if (reason !== 'lease-expired' || issue === undefined) return;
     const heldMs = this.#truth.nowMs() - issue.renewedAtMs;
     const leastMs = issue.ttlMs / this.#truth.rateMax - GAP_MS;
+    const { holder } = issue;
+    const isMissed =
+      holder !== undefined && !issue.isLetGo && this.#truth.isAlive(holder) && this.#truth.isWell(holder, issue.ttlMs + WELL_MS);
+    const { owner } = this.fold(issue.shard);
+    if (isMissed && owner !== undefined && this.#truth.isWell(owner, issue.ttlMs + WELL_MS, ['link', 'pause'])) {
+      this.#verdict.broken('G7', `${reservation} expires, and its holder ${holder} has been renewing all the time`);
+    }
     if (heldMs < leastMs) this.#verdict.broken('G7', `${reservation} expires ${heldMs} ms after it was renewed for ${issue.ttlMs} ms`);
   }
 
@@ -261,7 +289,9 @@ export class JournalChecker {
     const is = after?.reservation ?? null;
     if (was !== null && was.id !== is?.id) {
       const issue = this.issues.get(was.id);
-      if (issue !== undefined) issue.ended ??= { event: this.event, reason: after?.lastEnd?.reason ?? 'gone' };
+      const reason = after?.lastEnd?.reason ?? 'released';
+      if (issue !== undefined) issue.ended ??= { event: this.event, reason };
+      if (FINAL_ENDS.has(reason)) this.endedRequests.set(`${before?.pool} ${before?.org} ${was.requestId}`, reason);
       this.#liveRequests.delete(`${before?.pool} ${before?.org} ${was.requestId}`);
     }
     if (is === null || is.id === was?.id || after === undefined || after.org === null) return;
@@ -271,6 +301,9 @@ export class JournalChecker {
       this.#verdict.broken('G1', `request ${is.requestId} of ${after.org} has ${is.id}, and ${other} already`);
     }
     this.#liveRequests.set(key, is.id);
+    const how = this.endedRequests.get(key);
+    if (how !== undefined && !this.isLossy)
+      this.#verdict.broken('G1', `request ${is.requestId} of ${after.org} has ${is.id}, and had ended: ${how}`);
     if (this.issues.has(is.id) && !this.isLossy) this.#verdict.broken('G1', `${is.id} is given a second time`);
     this.issues.set(is.id, {
       id: is.id,
@@ -282,6 +315,7 @@ export class JournalChecker {
       renewedAtMs: this.#decidedMs,
       ended: undefined,
       isLetGo: false,
+      holder: undefined,
     });
   }
 }

@@ -1,6 +1,6 @@
 // Looks on from outside, holds what it sees to G1–G9, and knows nothing of how the product works inside.
 import type { LogFields } from '@muster/ports';
-import type { Reservation as Grant, ReserveAnswer } from '@muster/protocol';
+import { type Reservation as Grant, type ReserveAnswer, subjects } from '@muster/protocol';
 import type { ActivationContext } from '@muster/worker';
 import type { BusWitness } from '../world/observed-bus.ts';
 import type { ClientRequest, ClientWitness } from '../world/sim-client.ts';
@@ -31,6 +31,7 @@ export class Referee implements BusWitness, ClientWitness, WorkerWitness {
   readonly #world: World;
   /** What each request was told that it has. */
   readonly #told = new Map<string, string>();
+  #subscriptions = 0;
 
   constructor(world: World) {
     this.#world = world;
@@ -44,12 +45,17 @@ export class Referee implements BusWitness, ClientWitness, WorkerWitness {
         return resident?.exit === undefined ? resident?.worker?.dirtyOf : undefined;
       },
       rateMax: 1 + world.plan.drift,
+      isWell: (name, forMs, ignored) => world.troubles.isWell(name, forMs, ignored),
+      isAlive: (name) => world.machines.some((machine) => machine.name === name),
     });
     this.#gate = new GateChecker(this.journal, this.verdict, {
       nowMs,
       hasActivated: (slot, reservation) => world.yard.worker(slot)?.activated.has(reservation) === true,
     });
-    this.demand = new DemandChecker(this.journal, this.verdict, nowMs);
+    this.demand = new DemandChecker(this.journal, this.verdict, {
+      nowMs,
+      wallMs: (replica) => world.replicas.findLast(({ name }) => name === replica)?.machine.clock.wallMs(),
+    });
   }
 
   // --- replicas ----------------------------------------------------------------------------------------------------
@@ -58,7 +64,13 @@ export class Referee implements BusWitness, ClientWitness, WorkerWitness {
     if (subject.startsWith('muster.v1.miss.')) this.demand.cut(data);
     else this.#gate.said(replica, subject, data);
   }
-  received(_replica: string, subject: string): number {
+  subscribed(replica: string, subject: string): number {
+    this.#subscriptions += 1;
+    if (subject === subjects.misses()) this.demand.listens(replica, this.#subscriptions);
+    return this.#subscriptions;
+  }
+  received(replica: string, subscription: number, subject: string, data: Uint8Array): number {
+    if (subject.startsWith('muster.v1.miss.')) this.demand.delivered(replica, subscription, data);
     return this.#gate.received(subject);
   }
   answered(replica: string, subject: string, question: Uint8Array, arrival: number, answer: Uint8Array): void {
@@ -127,6 +139,7 @@ export class Referee implements BusWitness, ClientWitness, WorkerWitness {
     const { id } = answer.reservation;
     const issue = this.journal.issues.get(id);
     if (issue === undefined) return this.verdict.broken('G2', `${org} is told that it has ${id}, which is not durable`);
+    if (request.isKept) issue.holder = request.client;
     if (issue.org !== org) this.verdict.broken('G1', `${org} is told that it has ${id}, which is ${issue.org}'s`);
     if (requestId === undefined) return;
     const key = `${pool} ${org} ${requestId}`;
@@ -137,6 +150,7 @@ export class Referee implements BusWitness, ClientWitness, WorkerWitness {
 
   lost(request: ClientRequest, { id }: Grant, reason: string): void {
     const issue = this.journal.issues.get(id);
+    if (issue !== undefined) issue.isLetGo = true;
     if (issue !== undefined && issue.ended === undefined && !this.journal.isLossy) {
       this.verdict.broken('G7', `${request.org} is told that ${id} is lost (${reason}), which is live`);
     }

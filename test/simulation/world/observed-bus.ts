@@ -17,8 +17,10 @@ import { beatOf, readBeat } from './record-version.ts';
 export interface BusWitness {
   /** Sent, as a message or a question. */
   said(replica: string, subject: string, data: Uint8Array): void;
+  /** From now on it hears these; what is given back is told again with each of them. */
+  subscribed(replica: string, subject: string): number;
   /** Came in; what is given back is told again with each answer. */
-  received(replica: string, subject: string, data: Uint8Array): number;
+  received(replica: string, subscription: number, subject: string, data: Uint8Array): number;
   answered(replica: string, subject: string, question: Uint8Array, arrival: number, answer: Uint8Array): void;
 }
 
@@ -54,10 +56,11 @@ export class ObservedBus implements MessageBus {
 
   subscribe(subject: string, handler: (message: BusMessage) => void, options?: { readonly queue?: string }): MessageSubscription {
     const { name } = this.#machine;
+    const subscription = this.#witness.subscribed(name, subject);
     return this.#inner.subscribe(
       subject,
       (message) => {
-        const arrival = this.#witness.received(name, message.subject, message.data);
+        const arrival = this.#witness.received(name, subscription, message.subject, message.data);
         handler({
           subject: message.subject,
           data: readBeat(message.subject, message.data, this.#version),

@@ -11,6 +11,8 @@ export interface ClientRequest {
   readonly pool: string;
   /** Undefined: the product makes one for each try. */
   readonly requestId: string | undefined;
+  /** The SDK asks, and keeps what it gets: it renews until it is told that it has ended. */
+  readonly isKept: boolean;
 }
 
 /** Told of what clients do and are told: the ground truth of who was promised what. */
@@ -91,15 +93,16 @@ export class SimClient {
   async #visit(): Promise<void> {
     const { random, habits, machine } = this.#options;
     const hasId = random.next() < 0.85;
+    const way = random.next();
     const request: ClientRequest = {
       client: machine.name,
       org: habits.orgs[Math.floor(random.next() * habits.orgs.length)] ?? 'a',
       pool: habits.pools[Math.floor(random.next() * habits.pools.length)] ?? 'p',
-      requestId: hasId ? `${machine.name}-${this.#requests++}` : undefined,
+      requestId: hasId ? `${machine.name}-${this.#requests++}-${machine.random.id(24)}` : undefined,
+      isKept: way < 0.6,
     };
-    const way = random.next();
     const waitMs = random.next() < 0.4 ? 0 : Math.floor(random.next() * habits.waitMaxMs);
-    if (way < 0.6) return this.#insist(request, () => this.#bySdk(request, waitMs, random.next() < 0.1));
+    if (request.isKept) return this.#insist(request, () => this.#bySdk(request, waitMs, random.next() < 0.1));
     if (way < 0.9) return this.#insist(request, () => this.#byPlainNats(request, waitMs));
     return this.#forget(request, waitMs);
   }

@@ -38,6 +38,7 @@ export interface SimJournalOptions {
   readonly version: number;
   readonly count: (kind: string) => void;
   readonly appending: (shard: string, data: Uint8Array) => void;
+  readonly settled: (shard: string, outcome: AppendOutcome) => void;
   /** The one in force now. */
   readonly trouble: () => JournalTrouble | undefined;
 }
@@ -57,7 +58,14 @@ export class SimJournal implements Journal {
     return this.#memory.recordBytesMax;
   }
 
-  append(shard: string, written: Uint8Array, options: AppendOptions): Promise<AppendOutcome> {
+  async append(shard: string, written: Uint8Array, options: AppendOptions): Promise<AppendOutcome> {
+    const outcome = await this.#append(shard, written, options);
+    if (outcome.kind !== 'stored') this.#options.count(`append: ${outcome.kind}`);
+    this.#options.settled(shard, outcome);
+    return outcome;
+  }
+
+  #append(shard: string, written: Uint8Array, options: AppendOptions): Promise<AppendOutcome> {
     const { random, count, version } = this.#options;
     const data = toStored(written, version);
     this.#options.appending(shard, data);

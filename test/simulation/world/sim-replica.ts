@@ -33,7 +33,6 @@ export class SimReplica {
   readonly version: number;
   runtime: Runtime | undefined;
   pools: PoolNode | undefined;
-  isPaused = false;
   isLeaving = false;
   readonly #options: SimReplicaOptions;
 
@@ -82,15 +81,6 @@ export class SimReplica {
 
   kill(): void {
     this.machine.kill();
-  }
-
-  pause(): void {
-    this.isPaused = true;
-    this.machine.pause();
-  }
-  resume(): void {
-    this.isPaused = false;
-    this.machine.resume();
   }
 
   /** A planned stop, as on SIGTERM; the process ends after it. */

@@ -25,7 +25,8 @@ import { SimClock } from './sim-clock.ts';
 import { type JournalTrouble, SimJournal } from './sim-journal.ts';
 import { SimReplica } from './sim-replica.ts';
 import { SimWorker, type WorkerTrouble } from './sim-worker.ts';
-import { type Noise, Weather } from './weather.ts';
+import { Troubles } from './troubles.ts';
+import { DRIVER, NATS, type Noise, Weather } from './weather.ts';
 import { type StartFate, Yard } from './yard.ts';
 
 /** What starts come to, while it lasts; chances of one start. */
@@ -46,6 +47,7 @@ export class World {
   readonly server: MemoryJournalServer;
   readonly network: MemoryNetwork;
   readonly weather: Weather;
+  readonly troubles = new Troubles(this.clock);
   readonly yard: Yard;
   readonly referee: Referee;
   readonly replicas: SimReplica[] = [];
@@ -110,7 +112,7 @@ export class World {
   // --- what faults choose from --------------------------------------------------------------------------------------
 
   get liveReplicas(): readonly SimReplica[] {
-    return this.replicas.filter(({ isAlive, isLeaving, isPaused }) => isAlive && !isLeaving && !isPaused);
+    return this.replicas.filter(({ isAlive, isLeaving }) => isAlive && !isLeaving);
   }
   get replicaNames(): readonly string[] {
     return this.replicas.filter(({ isAlive }) => isAlive).map(({ name }) => name);
@@ -162,6 +164,7 @@ export class World {
         this.trace.add(`${name} appends to ${shard}`);
         this.referee.journal.appending(data);
       },
+      settled: (shard, { kind }) => this.trace.add(`${name} hears of ${shard}: ${kind}`),
     });
     const driver = new DriverLink({
       machine,
@@ -187,6 +190,7 @@ export class World {
       runtime: { snapshotBytesMin: plan.snapshotBytesMin, moveAfterMs: 2_000, stayMs: 4_000 },
     });
     this.replicas.push(replica);
+    this.troubles.strike(name);
     this.trace.add(`${name} starts, version ${version}`);
     void replica.start();
     return replica;
@@ -194,11 +198,13 @@ export class World {
 
   killReplica(replica: SimReplica): void {
     this.trace.add(`${replica.name} is killed`);
+    this.troubles.strike(replica.name);
     replica.kill();
   }
 
   leave(replica: SimReplica): void {
     this.trace.add(`${replica.name} leaves`);
+    this.troubles.begin(replica.name);
     void replica.leave();
   }
 
@@ -223,14 +229,54 @@ export class World {
     this.referee.demand.clientGone(client.machine.name);
   }
 
+  cut(from: string, to: string): () => void {
+    const one = { from, to };
+    this.weather.cuts.add(one);
+    const ends = [from, to].filter((name) => name !== DRIVER && name !== NATS).map((name) => this.troubles.begin(name));
+    return () => {
+      this.weather.cuts.delete(one);
+      for (const end of ends) end();
+    };
+  }
   noise(noise: Noise): () => void {
     this.weather.noises.add(noise);
-    return () => this.weather.noises.delete(noise);
+    const end = this.troubles.begin(noise.at);
+    return () => {
+      this.weather.noises.delete(noise);
+      end();
+    };
   }
   journalTrouble(at: string | undefined, trouble: JournalTrouble): () => void {
     const entry = { at, trouble };
     this.#journalTroubles.add(entry);
-    return () => this.#journalTroubles.delete(entry);
+    const end = this.troubles.begin(at);
+    return () => {
+      this.#journalTroubles.delete(entry);
+      end();
+    };
+  }
+  /** Links break; at its end each comes back a while later. */
+  linkDown(buses: readonly MemoryBus[], laterMs: () => number): () => void {
+    const ends = buses.map((bus) => {
+      bus.disconnect();
+      return this.troubles.begin(bus.name, 'link');
+    });
+    return () => {
+      for (const [at, bus] of buses.entries()) {
+        this.after(laterMs(), () => {
+          bus.reconnect();
+          ends[at]?.();
+        });
+      }
+    };
+  }
+  pause(machine: Machine): () => void {
+    machine.pause();
+    const end = this.troubles.begin(machine.name, 'pause');
+    return () => {
+      machine.resume();
+      end();
+    };
   }
   driverTrouble(trouble: DriverTrouble): () => void {
     this.#driverTroubles.add(trouble);
@@ -281,8 +327,8 @@ export class World {
   heal(): void {
     this.trace.add('all is healed');
     this.weather.clear();
+    this.troubles.end();
     for (const troubles of [this.#journalTroubles, this.#driverTroubles, this.#workerTroubles, this.#startTroubles]) troubles.clear();
-    for (const replica of this.replicas) replica.resume();
     for (const machine of this.machines) machine.resume();
     for (const bus of this.buses) bus.reconnect();
     // A cluster whose newer replicas have written is finished upgrading.
@@ -369,7 +415,8 @@ export class World {
 
   readonly #busWitness: ConstructorParameters<typeof ObservedBus>[1] = {
     said: (replica, subject, data) => this.referee.said(replica, subject, data),
-    received: (replica, subject) => this.referee.received(replica, subject),
+    subscribed: (replica, subject) => this.referee.subscribed(replica, subject),
+    received: (replica, subscription, subject, data) => this.referee.received(replica, subscription, subject, data),
     answered: (replica, subject, question, arrival, answer) => {
       this.trace.add(`${replica} answers ${subject} ${answer.length}`);
       this.referee.answered(replica, subject, question, arrival, answer);
