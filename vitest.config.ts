@@ -38,6 +38,19 @@ export default defineConfig({
           fileParallelism: false,
         },
       },
+      {
+        test: {
+          name: 'docker',
+          globalSetup: ['test/docker/global-setup.ts'],
+          include: ['test/docker/**/*.test.ts'],
+          // What is started ends with its scope; the container that would see to that would have to be fetched first.
+          env: { TESTCONTAINERS_RYUK_DISABLED: 'true' },
+          testTimeout: 300_000,
+          hookTimeout: 300_000,
+          maxWorkers: 1,
+          fileParallelism: false,
+        },
+      },
     ],
   },
 });

@@ -1,5 +1,6 @@
 import { request } from 'node:http';
 import { connect } from 'node:net';
+import { hostname } from 'node:os';
 import { MemoryLogger } from '@muster/ports';
 import { MusterError } from '@muster/protocol';
 import { afterEach, expect, test } from 'vitest';
@@ -53,9 +54,9 @@ function raw(url: string, path: string): Promise<number> {
 }
 
 function rawWith(url: string, path: string, headers: Readonly<Record<string, string>>): Promise<number> {
-  const { hostname, port } = new URL(url);
+  const { hostname: host, port } = new URL(url);
   return new Promise((resolve, reject) => {
-    const sent = request({ hostname, port, path, headers }, (response) => {
+    const sent = request({ host, port, path, headers }, (response) => {
       response.resume();
       response.on('end', () => resolve(response.statusCode ?? 0));
     });
@@ -248,4 +249,9 @@ test('a defect shows nothing of the code', async () => {
   const { status, body } = await get(`${url}/metrics`);
   expect(status).toBe(500);
   expect(JSON.stringify(body)).not.toMatch(/secret|services|\.ts/);
+});
+
+test('listening everywhere, it is named by the machine, so that others find it', async () => {
+  const { url } = await serve({ host: '0.0.0.0', access: { tokens: [], areMetricsOpen: false, isOpen: true } });
+  expect(new URL(url).hostname).toBe(hostname().toLowerCase());
 });

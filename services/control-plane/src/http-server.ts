@@ -5,6 +5,7 @@
 //   H2. A request costs bounded memory and time: its line, its headers, its connection, and what a slow reader may hold up.
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import { hostname } from 'node:os';
 import type { ClusterView } from '@muster/pool';
 import type { Logger } from '@muster/ports';
 import { adminRequestSchema, ERROR_CODES, isMusterError, MusterError, parse } from '@muster/protocol';
@@ -24,7 +25,7 @@ export interface HttpOptions {
 }
 
 export interface HttpServer {
-  /** `http://127.0.0.1:8080` */
+  /** `http://127.0.0.1:8080`; where it listens everywhere, by the machine's (the container's) name. */
   readonly address: string;
   /** Takes no more, and resolves when what is under way has been answered. */
   close(): Promise<void>;
@@ -72,7 +73,8 @@ export async function serveHttp(options: HttpOptions): Promise<HttpServer> {
     server.listen(options.port, options.host, resolve);
   });
   const { port } = server.address() as AddressInfo;
-  const host = options.host.includes(':') ? `[${options.host}]` : options.host;
+  const name = ['0.0.0.0', '::'].includes(options.host) ? hostname() : options.host;
+  const host = name.includes(':') ? `[${name}]` : name;
   return { address: `http://${host}:${port}`, close: () => close(server, open) };
 }
 

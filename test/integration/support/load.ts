@@ -8,7 +8,7 @@ import { type Cluster, SLOW, TRY_MS } from './cluster.ts';
 import type { History } from './history.ts';
 
 export interface LoadOptions {
-  readonly cluster: Cluster;
+  readonly cluster: Pick<Cluster, 'client' | 'reserve' | 'settle'>;
   readonly history: History;
   readonly pool: string;
   /** Tenants on plain NATS requests, and tenants on the client. */

@@ -1,0 +1,71 @@
+// Three NATS servers and the journals on all of them: one of the servers may be lost at any time (guarantees G1, G6, G10).
+import { decode } from '@muster/protocol';
+import { eventually } from '@muster/testkit';
+import { describe, expect, inject, test } from 'vitest';
+import { History } from '../integration/support/history.ts';
+import { Load } from '../integration/support/load.ts';
+import { type ComposeProject, composeProject, SLOW } from './support/compose-project.ts';
+
+const why = inject('whyNoEngine');
+const worker = { command: ['node', 'services/duckdb-worker/src/main.ts'], memory: '256MiB', env: { LOG_LEVEL: 'warn' } };
+const config = { cluster: { name: 'tripled' }, pools: { pool: { driver: 'process', floor: 4, recycle: 'shared', worker } } };
+/** An election of NATS takes 4 to 9 s; then replicas and clients have to find the servers that are left. */
+const GAP_MAX_MS = 20_000;
+
+interface StreamInfo {
+  readonly config: { readonly num_replicas: number };
+  readonly cluster: { readonly leader?: string; readonly replicas: readonly { readonly name: string; readonly current: boolean }[] };
+}
+
+async function stream(project: ComposeProject): Promise<StreamInfo> {
+  const message = await (await project.bus()).request('$JS.API.STREAM.INFO.MUSTER_tripled', new Uint8Array(0), { timeoutMs: 2_000 });
+  return decode(message.data) as StreamInfo;
+}
+
+describe.skipIf(why !== undefined)(`docker compose --profile cluster${why === undefined ? '' : `: ${why}`}`, () => {
+  test('the NATS leader is killed under load: decisions stop for seconds, nothing is lost', async ({ annotate }) => {
+    await using project = await composeProject({ config, profiles: ['cluster'] });
+    await project.do('up', '--detach', '--wait');
+    const before = await eventually(() => stream(project), SLOW);
+    expect(before.config.num_replicas).toBe(3);
+    expect([before.cluster.leader, ...before.cluster.replicas.map(({ name }) => name)].sort()).toEqual(['nats', 'nats-2', 'nats-3']);
+
+    const history = new History();
+    const load = new Load({ cluster: project, history, pool: 'pool', plain: 2, clients: 2 });
+    await load.rounds(5);
+    const leader = before.cluster.leader ?? '';
+    const killedMs = performance.now();
+    await project.do('kill', leader);
+    await load.rounds(1);
+    await annotate(`every tenant was served again ${Math.round(performance.now() - killedMs)} ms after the leader (${leader}) was killed`);
+    await load.rounds(5);
+    expect((await eventually(() => stream(project), SLOW)).cluster.leader).not.toBe(leader);
+    await project.do('start', leader);
+    await eventually(async () => {
+      const { cluster } = await stream(project);
+      expect(cluster.replicas.map(({ current }) => current)).toEqual([true, true]);
+    }, SLOW);
+    await load.rounds(3);
+
+    await load.stop();
+    expect(load.failures).toEqual([]);
+    expect(load.slowestMs).toBeLessThan(GAP_MAX_MS);
+    await eventually(async () => {
+      const live = (await project.slots()).flatMap(({ slot, epoch, reservation }) =>
+        reservation === null ? [] : [{ slot, epoch, reservation }],
+      );
+      expect(history.violations(live)).toEqual([]);
+      expect(live).toEqual([]);
+    }, SLOW);
+    await annotate(`${history.count('granted')} grants, the slowest after ${Math.round(load.slowestMs)} ms`);
+  });
+
+  test('how many servers there are is decided at the first start', async () => {
+    await using project = await composeProject({ config: { cluster: { name: 'single' }, pools: {} } });
+    await project.do('up', '--detach', '--wait', 'control-plane');
+    const { code, all } = await project.compose('--profile', 'cluster', 'up', '--detach', '--wait', 'control-plane');
+    expect(code).not.toBe(0);
+    expect(all).toContain('set-up-cluster');
+    expect((await project.compose('--profile', 'cluster', 'logs', 'set-up-cluster')).all).toContain('this project runs on one NATS server');
+  });
+});

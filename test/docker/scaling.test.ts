@@ -1,0 +1,81 @@
+// Replicas and hosts in any number, and any of them killed (guarantees G1, G6, G7, G10).
+import { eventually } from '@muster/testkit';
+import { describe, expect, inject, test } from 'vitest';
+import { History } from '../integration/support/history.ts';
+import { Load } from '../integration/support/load.ts';
+import { composeProject, SLOW } from './support/compose-project.ts';
+
+const why = inject('whyNoEngine');
+const POOLS = ['alpha', 'beta', 'gamma', 'delta'];
+const worker = { command: ['node', 'services/duckdb-worker/src/main.ts'], memory: '256MiB', env: { LOG_LEVEL: 'warn' } };
+const config = {
+  cluster: { name: 'scaled' },
+  // Nobody says at once that the workers of a dead host are gone: a client finds out within its lease of 3 s.
+  pools: Object.fromEntries(POOLS.map((pool) => [pool, { driver: 'process', floor: 3, recycle: 'shared', activation: '2500ms', worker }])),
+};
+
+describe.skipIf(why !== undefined)(`docker compose --scale${why === undefined ? '' : `: ${why}`}`, () => {
+  test('shards spread over five replicas; any one replica and any one host may be killed under load', async ({ annotate }) => {
+    await using project = await composeProject({ config });
+    await project.do('up', '--detach', '--wait', '--scale', 'control-plane=5', '--scale', 'host=3');
+    const { hosts } = await project.admin({ type: 'hosts' });
+    expect(hosts.map(({ isSilent }) => isSilent)).toEqual([false, false, false]);
+    await eventually(async () => {
+      const { replicas } = await project.admin({ type: 'status' });
+      // Four pools and the janitor.
+      expect(replicas.filter(({ isAlive }) => isAlive).map(({ shards }) => shards.length)).toEqual([1, 1, 1, 1, 1]);
+    }, SLOW);
+
+    const history = new History();
+    const loads = POOLS.slice(0, 2).map((pool) => new Load({ cluster: project, history, pool, plain: 0, clients: 2 }));
+    const rounds = (more: number) => Promise.all(loads.map((load) => load.rounds(more)));
+    await using keeper = await project.client();
+    const kept = await Promise.all(Array.from({ length: 3 }, (_, n) => keeper.reserve('gamma', { org: `keeper-${n}`, waitMs: 30_000 })));
+    const lost = new Map<string, string>();
+    for (const reservation of kept) reservation.onLost((reason) => void lost.set(reservation.id, reason));
+    await rounds(2);
+
+    // The owner of a pool that is asked all the time.
+    const { shards, replicas } = await project.admin({ type: 'status' });
+    const shard = shards.find((one) => one.shard === 'alpha');
+    const owner = replicas.find(({ id }) => id === shard?.owner);
+    const killedMs = performance.now();
+    await project.docker('kill', new URL(owner?.http ?? '').hostname);
+    await eventually(async () => {
+      const taken = (await project.admin({ type: 'status' })).shards.find((one) => one.shard === 'alpha');
+      expect(taken?.epoch).toBeGreaterThan(shard?.epoch ?? Number.NaN);
+      expect(taken?.owner).not.toBe(owner?.id);
+    }, SLOW);
+    await annotate(`alpha was taken over after ${Math.round(performance.now() - killedMs)} ms`);
+    await rounds(3);
+    expect([...lost]).toEqual([]);
+
+    // One host of three: its workers go with it, and nobody else's.
+    const slots = await project.slots();
+    const hostOf = (slot: string): string => slots.find((one) => one.slot === slot)?.host ?? '';
+    const victim = hostOf(kept[0]?.slot ?? '');
+    const doomed = kept.filter(({ slot }) => hostOf(slot) === victim);
+    const container = await project.containerOfHost(victim);
+    await project.docker('kill', container);
+    await rounds(5);
+    expect([...lost], 'a silent host may come back').toEqual([]);
+    await project.docker('start', container);
+    // It comes back as the same host, and says what has become of its workers.
+    await eventually(() => expect(lost).toEqual(new Map(doomed.map(({ id }) => [id, 'worker-lost']))), SLOW);
+    const now = await project.admin({ type: 'hosts' });
+    expect(now.hosts.map(({ host }) => host).sort()).toEqual(hosts.map(({ host }) => host).sort());
+    const spared = kept.filter((reservation) => !doomed.includes(reservation));
+    for (const { slot } of spared) expect((await project.slots()).find((one) => one.slot === slot)?.state).toBe('reserved.active');
+    await rounds(3);
+
+    await Promise.all(loads.map((load) => load.stop()));
+    expect(loads.flatMap(({ failures }) => failures)).toEqual([]);
+    await eventually(async () => {
+      const live = (await project.slots()).filter(({ reservation, pool }) => reservation !== null && pool !== 'gamma');
+      expect(history.violations(live.map(({ slot, epoch, reservation }) => ({ slot, epoch, reservation: reservation ?? '' })))).toEqual([]);
+      expect(live).toEqual([]);
+    }, SLOW);
+    const slowestMs = Math.round(Math.max(...loads.map((load) => load.slowestMs)));
+    await annotate(`${history.count('granted')} grants, the slowest after ${slowestMs} ms`);
+  });
+});
