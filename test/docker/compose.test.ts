@@ -1,6 +1,7 @@
 // What a newcomer does with Docker alone, in the order of docs/guide/compose.md.
 import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest';
-import { type ComposeProject, composeProject, SLOW } from './support/compose-project.ts';
+import { type ComposeProject, composeProject } from './support/compose-project.ts';
+import { SLOW } from './support/door.ts';
 import { eventually } from '@muster/testkit';
 
 const why = inject('whyNoEngine');

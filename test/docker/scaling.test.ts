@@ -3,7 +3,8 @@ import { eventually } from '@muster/testkit';
 import { describe, expect, inject, test } from 'vitest';
 import { History } from '../integration/support/history.ts';
 import { Load } from '../integration/support/load.ts';
-import { composeProject, SLOW } from './support/compose-project.ts';
+import { composeProject } from './support/compose-project.ts';
+import { SLOW } from './support/door.ts';
 
 const why = inject('whyNoEngine');
 const POOLS = ['alpha', 'beta', 'gamma', 'delta'];

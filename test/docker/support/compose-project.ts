@@ -6,30 +6,13 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { connect, type MusterClient } from '@muster/client';
-import { connectNats } from '@muster/nats';
-import { type MessageBus, SystemClock, SystemRandom, silentLogger } from '@muster/ports';
-import {
-  type AdminAnswers,
-  type AdminRequestInput,
-  decode,
-  encode,
-  type ErrorAnswer,
-  type RefResult,
-  type ReservationRef,
-  type ReserveAnswer,
-  type ReserveRequest,
-  type SlotSummary,
-  subjects,
-} from '@muster/protocol';
-import { eventually, freePort, tempDir } from '@muster/testkit';
+import { SystemRandom } from '@muster/ports';
+import { freePort, tempDir } from '@muster/testkit';
 import { onTestFailed } from 'vitest';
+import { Door } from './door.ts';
 import { ROOT } from './engine.ts';
 
-/** For what containers take on a machine that does other things too. */
-export const SLOW = { timeoutMs: 120_000, everyMs: 100 } as const;
 const LOG_LINES = 40;
-const TRY_MS = 4_000;
 
 export interface Said {
   readonly code: number | null;
@@ -77,14 +60,14 @@ export async function composeProject(options: ComposeOptions = {}): Promise<Comp
   return project;
 }
 
-export class ComposeProject implements AsyncDisposable {
+export class ComposeProject extends Door {
   readonly name: string;
   readonly #env: Readonly<Record<string, string>>;
   readonly #resources: AsyncDisposableStack;
-  #bus: MessageBus | undefined;
   #report = '';
 
   constructor(name: string, env: Readonly<Record<string, string>>, resources: AsyncDisposableStack) {
+    super(async () => [`nats://${await this.published('nats', 4222)}`]);
     this.name = name;
     this.#env = env;
     this.#resources = resources;
@@ -135,15 +118,6 @@ export class ComposeProject implements AsyncDisposable {
     return (await this.do('port', service, String(port))).trim();
   }
 
-  /** Asks any replica over NATS, again where none answers. */
-  async admin<R extends AdminRequestInput>(request: R): Promise<AdminAnswers[R['type']]> {
-    return this.#ask<AdminAnswers[R['type']]>(subjects.admin(), request, TRY_MS);
-  }
-
-  async slots(): Promise<readonly SlotSummary[]> {
-    return (await this.admin({ type: 'slots' })).slots;
-  }
-
   /** The container in which a host agent runs, by the id that is in its state folder. */
   async containerOfHost(host: string): Promise<string> {
     for (const { id } of await this.containers('host')) {
@@ -153,55 +127,11 @@ export class ComposeProject implements AsyncDisposable {
     throw new Error(`no container is host ${host}`);
   }
 
-  /** The same request again, with its id, until somebody answers. */
-  async reserve(pool: string, request: ReserveRequest & { readonly requestId: string }): Promise<ReserveAnswer> {
-    return this.#ask<ReserveAnswer>(subjects.reserve(pool), request, (request.waitMs ?? 0) + TRY_MS);
-  }
-
-  /** Renews or releases one reservation, until somebody answers. */
-  async settle(what: 'renew' | 'release', { id, epoch }: ReservationRef): Promise<RefResult> {
-    const { results } = await this.#ask<{ readonly ok: true; readonly results: readonly RefResult[] }>(
-      subjects[what](),
-      [{ id, epoch }],
-      TRY_MS,
-    );
-    const [result] = results;
-    if (result === undefined) throw new Error(`${what}: no result`);
-    return result;
-  }
-
-  async client(): Promise<MusterClient> {
-    return connect({ servers: await this.#servers(), name: 'test-client' });
-  }
-
-  /** A connection of the test's own. */
-  async bus(): Promise<MessageBus> {
-    if (this.#bus === undefined) {
-      const tools = { clock: new SystemClock(), random: new SystemRandom(), logger: silentLogger };
-      const connected = await connectNats({ servers: await this.#servers(), name: 'test', ...tools });
-      this.#resources.defer(() => connected.close());
-      this.#bus = connected.bus;
-    }
-    return this.#bus;
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
+  override async [Symbol.asyncDispose](): Promise<void> {
     this.#report = (await this.compose('logs', '--tail', String(LOG_LINES))).all;
+    await super[Symbol.asyncDispose]();
     await this.#resources.disposeAsync();
     await this.do('--profile', '*', 'down', '--volumes', '--remove-orphans', '--timeout', '5');
-  }
-
-  async #ask<T>(subject: string, body: unknown, timeoutMs: number): Promise<T> {
-    return eventually(async () => {
-      const message = await (await this.bus()).request(subject, encode(body), { timeoutMs });
-      const answer = decode(message.data) as T | ErrorAnswer;
-      if (isError(answer)) throw new Error(`${subject}: ${JSON.stringify(answer.error)}`);
-      return answer as Exclude<T, false>;
-    }, SLOW);
-  }
-
-  async #servers(): Promise<string[]> {
-    return [`nats://${await this.published('nats', 4222)}`];
   }
 }
 
@@ -209,10 +139,6 @@ export class ComposeProject implements AsyncDisposable {
 export async function buildImages(): Promise<void> {
   const { code, all } = await run(['compose', '--profile', '*', 'build'], {});
   if (code !== 0) throw new Error(`docker compose build ended with ${code}:\n${all}`);
-}
-
-function isError(answer: unknown): answer is ErrorAnswer {
-  return typeof answer === 'object' && answer !== null && 'error' in answer;
 }
 
 async function run(args: readonly string[], env: Readonly<Record<string, string>>): Promise<Said> {

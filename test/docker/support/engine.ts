@@ -1,5 +1,5 @@
 // The Docker engine that these tests run on, where one is reached.
-import { GenericContainer, getContainerRuntimeClient } from 'testcontainers';
+import { getContainerRuntimeClient, type StartedNetwork, type StartedTestContainer } from 'testcontainers';
 
 export const ROOT = new URL('../../../', import.meta.url).pathname;
 
@@ -13,42 +13,29 @@ export async function whyNoEngine(): Promise<string | undefined> {
   }
 }
 
-/** Suspends a container's processes, as a machine that stands still. */
-export async function pause(id: string): Promise<void> {
-  await (await containerOf(id)).pause();
+/** Suspends everything in a container, as a machine that stands still. */
+export async function pause(container: StartedTestContainer): Promise<void> {
+  await (await engineOf(container)).pause();
 }
 
-export async function unpause(id: string): Promise<void> {
-  await (await containerOf(id)).unpause();
+export async function unpause(container: StartedTestContainer): Promise<void> {
+  await (await engineOf(container)).unpause();
 }
 
-/** SIGKILL. It stays down until it is started. */
-export async function kill(id: string): Promise<void> {
-  await (await containerOf(id)).kill();
+/** Pulls a container's cable: it reaches nobody on the network and nobody reaches it, from one moment to the next. */
+export async function cut(container: StartedTestContainer, network: StartedNetwork): Promise<void> {
+  const { container: client } = await getContainerRuntimeClient();
+  await client.dockerode.getNetwork(network.getId()).disconnect({ Container: container.getId(), Force: true });
 }
 
-export async function start(id: string): Promise<void> {
-  await (await containerOf(id)).start();
+/** Plugs it in again, under the same name. */
+export async function mend(container: StartedTestContainer, network: StartedNetwork, alias: string): Promise<void> {
+  const { container: client } = await getContainerRuntimeClient();
+  const endpoint = { Container: container.getId(), EndpointConfig: { Aliases: [alias] } };
+  await client.dockerode.getNetwork(network.getId()).connect(endpoint);
 }
 
-/** Pulls a container's cable: it reaches nobody on the network, and nobody reaches it, in both directions and at once. */
-export async function cut(id: string, network: string): Promise<void> {
-  const { container } = await getContainerRuntimeClient();
-  await container.dockerode.getNetwork(network).disconnect({ Container: id, Force: true });
-}
-
-/** Plugs it in again, under the same names. */
-export async function mend(id: string, network: string, aliases: readonly string[]): Promise<void> {
-  const { container } = await getContainerRuntimeClient();
-  await container.dockerode.getNetwork(network).connect({ Container: id, EndpointConfig: { Aliases: [...aliases] } });
-}
-
-/** A container of an image that was built here: nothing is pulled. */
-export function containerOfImage(image: string): GenericContainer {
-  return new GenericContainer(image);
-}
-
-async function containerOf(id: string) {
-  const { container } = await getContainerRuntimeClient();
-  return container.getById(id);
+async function engineOf(container: StartedTestContainer) {
+  const { container: client } = await getContainerRuntimeClient();
+  return client.getById(container.getId());
 }

@@ -1,0 +1,86 @@
+// The way into a cluster that runs in containers, for tenants and operators.
+import { connect, type MusterClient } from '@muster/client';
+import { connectNats } from '@muster/nats';
+import { type MessageBus, SystemClock, SystemRandom, silentLogger } from '@muster/ports';
+import {
+  type AdminAnswers,
+  type AdminRequestInput,
+  decode,
+  encode,
+  type ErrorAnswer,
+  type RefResult,
+  type ReservationRef,
+  type ReserveAnswer,
+  type ReserveRequest,
+  type SlotSummary,
+  subjects,
+} from '@muster/protocol';
+import { eventually } from '@muster/testkit';
+
+/** For what containers take on a machine that does other things too. */
+export const SLOW = { timeoutMs: 120_000, everyMs: 100 } as const;
+const TRY_MS = 4_000;
+
+export class Door implements AsyncDisposable {
+  readonly #findServers: () => Promise<readonly string[]>;
+  #connecting: ReturnType<typeof connectNats> | undefined;
+
+  /** Where NATS is published on this machine, once it is. */
+  constructor(findServers: () => Promise<readonly string[]>) {
+    this.#findServers = findServers;
+  }
+
+  /** Asks any replica over NATS, again where none answers. */
+  async admin<R extends AdminRequestInput>(request: R): Promise<AdminAnswers[R['type']]> {
+    return this.#ask<AdminAnswers[R['type']]>(subjects.admin(), request, TRY_MS);
+  }
+
+  async slots(): Promise<readonly SlotSummary[]> {
+    return (await this.admin({ type: 'slots' })).slots;
+  }
+
+  /** The same request again, with its id, until somebody answers. */
+  async reserve(pool: string, request: ReserveRequest & { readonly requestId: string }): Promise<ReserveAnswer> {
+    return this.#ask<ReserveAnswer>(subjects.reserve(pool), request, (request.waitMs ?? 0) + TRY_MS);
+  }
+
+  /** Renews or releases one reservation, until somebody answers. */
+  async settle(what: 'renew' | 'release', { id, epoch }: ReservationRef): Promise<RefResult> {
+    const { results } = await this.#ask<{ readonly ok: true; readonly results: readonly RefResult[] }>(
+      subjects[what](),
+      [{ id, epoch }],
+      TRY_MS,
+    );
+    const [result] = results;
+    if (result === undefined) throw new Error(`${what}: no result`);
+    return result;
+  }
+
+  async client(): Promise<MusterClient> {
+    return connect({ servers: [...(await this.#findServers())], name: 'test-client' });
+  }
+
+  /** A connection of the test's own. */
+  async bus(): Promise<MessageBus> {
+    const tools = { clock: new SystemClock(), random: new SystemRandom(), logger: silentLogger };
+    this.#connecting ??= connectNats({ servers: await this.#findServers(), name: 'test', ...tools });
+    return (await this.#connecting).bus;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await (await this.#connecting)?.close();
+  }
+
+  async #ask<T>(subject: string, body: unknown, timeoutMs: number): Promise<T> {
+    return eventually(async () => {
+      const message = await (await this.bus()).request(subject, encode(body), { timeoutMs });
+      const answer = decode(message.data) as T | ErrorAnswer;
+      if (isError(answer)) throw new Error(`${subject}: ${JSON.stringify(answer.error)}`);
+      return answer as Exclude<T, false>;
+    }, SLOW);
+  }
+}
+
+function isError(answer: unknown): answer is ErrorAnswer {
+  return typeof answer === 'object' && answer !== null && 'error' in answer;
+}
