@@ -48,7 +48,8 @@ ENTRYPOINT ["node", "--env-file-if-exists=/run/muster/settings.env"]
 FROM runtime AS control-plane
 USER root
 # Where the set-up job has every role's volume; apart from what a role mounts, which Docker would begin with a copy of it.
-RUN install -d -o 1000 -g 1000 -m 0700 /run/set-up/nats /run/set-up/replica /run/set-up/host /run/set-up/client
+RUN install -d -o 1000 -g 1000 -m 0700 /run/set-up/nats /run/set-up/replica /run/set-up/host /run/set-up/client \
+  /run/set-up/access /run/set-up/streams
 COPY --from=control-plane-dependencies /opt/muster/node_modules node_modules
 COPY services/control-plane services/control-plane
 COPY deploy/compose/set-up /usr/local/bin/

@@ -17,11 +17,11 @@ describe.skipIf(why !== undefined)(`docker compose${why === undefined ? '' : `: 
   test('up --build --wait ends with a warm cluster, and a line that says where to go', async () => {
     await project.do('up', '--detach', '--build', '--wait');
     expect(await project.do('logs', '--no-log-prefix', 'ready')).toMatch(
-      /^ready: demo with 3 replicas, 1 hosts; pools duckdb 5 warm; http:\/\/127\.0\.0\.1:/m,
+      /^ready: demo with 3 replicas, 1 hosts; pools duckdb 5 warm; http:\/\/127\.0\.0\.1:.* \(its token: docker compose run --rm token\)$/m,
     );
     const containers = await project.containers();
     for (const { service, state, health, exitCode } of containers) {
-      const once = ['set-up', 'ready'].includes(service);
+      const once = ['set-up', 'streams', 'ready'].includes(service);
       expect({ service, state, health, exitCode }).toEqual({
         service,
         state: once ? 'exited' : 'running',
@@ -30,15 +30,18 @@ describe.skipIf(why !== undefined)(`docker compose${why === undefined ? '' : `: 
       });
     }
     expect(containers.map(({ service }) => service).sort()).toEqual(
-      ['control-plane', 'control-plane', 'control-plane', 'front-door', 'host', 'nats', 'ready', 'set-up'].sort(),
+      ['control-plane', 'control-plane', 'control-plane', 'front-door', 'host', 'nats', 'ready', 'set-up', 'streams'].sort(),
     );
   });
 
   test('the front door leads to every replica in turn', async () => {
     const door = `http://${await project.published('front-door', 8080)}`;
+    expect((await fetch(`${door}/v1/status`)).status).toBe(401);
+    const token = await project.do('run', '--rm', '--no-deps', '-T', 'token');
+    const headers = { authorization: `Bearer ${token}` };
     const seen = new Set<string>();
     await eventually(async () => {
-      const { ok, replica, replicas } = (await (await fetch(`${door}/v1/status`)).json()) as {
+      const { ok, replica, replicas } = (await (await fetch(`${door}/v1/status`, { headers })).json()) as {
         ok: boolean;
         replica: string;
         replicas: readonly unknown[];
@@ -95,7 +98,10 @@ describe.skipIf(why !== undefined)(`docker compose${why === undefined ? '' : `: 
       'stat -c %a /run/muster/cluster.key; cat /run/muster/cluster.key',
     );
     expect(key).toMatch(/^600\n[\w-]{43}$/);
-    expect((await project.compose('exec', '-T', 'host', 'ls', '/run/muster')).out.trim()).toBe('settings.env');
+    expect((await project.compose('exec', '-T', 'host', 'ls', '/run/muster')).out.trim().split('\n')).toEqual([
+      'host.creds',
+      'settings.env',
+    ]);
     await project.do('up', '--detach', '--wait');
     expect(await project.do('exec', '-T', 'control-plane', 'cat', '/run/muster/cluster.key')).toBe(key.slice('600\n'.length));
   });

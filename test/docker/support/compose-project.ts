@@ -7,6 +7,7 @@ import { once } from 'node:events';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { SystemRandom } from '@muster/ports';
+import type { NatsCredentials } from '@muster/protocol';
 import { freePort, tempDir } from '@muster/testkit';
 import { onTestFailed } from 'vitest';
 import { Door } from './door.ts';
@@ -67,7 +68,7 @@ export class ComposeProject extends Door {
   #report = '';
 
   constructor(name: string, env: Readonly<Record<string, string>>, resources: AsyncDisposableStack) {
-    super(async () => [`nats://${await this.published('nats', 4222)}`]);
+    super(() => this.natsAs('muster', 'admin'));
     this.name = name;
     this.#env = env;
     this.#resources = resources;
@@ -116,6 +117,13 @@ export class ComposeProject extends Door {
   /** `127.0.0.1:49153` */
   async published(service: string, port: number): Promise<string> {
     return (await this.do('port', service, String(port))).trim();
+  }
+
+  /** NATS as this machine reaches it, and a user's credentials, which a service has that may be run. */
+  async natsAs(service: string, user: string): Promise<{ servers: readonly string[]; credentials: NatsCredentials }> {
+    const servers = [`nats://${await this.published('nats', 4222)}`];
+    const contents = await this.do('run', '--rm', '--no-deps', '-T', '--entrypoint', 'cat', service, `/run/muster/${user}.creds`);
+    return { servers, credentials: { kind: 'creds', contents } };
   }
 
   /** The container in which a host agent runs, by the id that is in its state folder. */

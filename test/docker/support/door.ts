@@ -1,6 +1,6 @@
 // The way into a cluster that runs in containers, for tenants and operators.
 import { connect, type MusterClient } from '@muster/client';
-import { connectNats } from '@muster/nats';
+import { connectNats, type NatsOptions } from '@muster/nats';
 import { type MessageBus, SystemClock, SystemRandom, silentLogger } from '@muster/ports';
 import {
   type AdminAnswers,
@@ -22,12 +22,12 @@ export const SLOW = { timeoutMs: 120_000, everyMs: 100 } as const;
 const TRY_MS = 4_000;
 
 export class Door implements AsyncDisposable {
-  readonly #findServers: () => Promise<readonly string[]>;
+  readonly #findNats: () => Promise<Pick<NatsOptions, 'servers' | 'credentials'>>;
   #connecting: ReturnType<typeof connectNats> | undefined;
 
-  /** Where NATS is published on this machine, once it is. */
-  constructor(findServers: () => Promise<readonly string[]>) {
-    this.#findServers = findServers;
+  /** Where NATS is published on this machine, once it is, and who the test is there. */
+  constructor(findNats: () => Promise<Pick<NatsOptions, 'servers' | 'credentials'>>) {
+    this.#findNats = findNats;
   }
 
   /** Asks any replica over NATS, again where none answers. */
@@ -57,13 +57,13 @@ export class Door implements AsyncDisposable {
   }
 
   async client(): Promise<MusterClient> {
-    return connect({ servers: [...(await this.#findServers())], name: 'test-client' });
+    return connect({ ...(await this.#findNats()), name: 'test-client' });
   }
 
   /** A connection of the test's own. */
   async bus(): Promise<MessageBus> {
     const tools = { clock: new SystemClock(), random: new SystemRandom(), logger: silentLogger };
-    this.#connecting ??= connectNats({ servers: await this.#findServers(), name: 'test', ...tools });
+    this.#connecting ??= connectNats({ ...(await this.#findNats()), name: 'test', ...tools });
     return (await this.#connecting).bus;
   }
 
