@@ -1,7 +1,9 @@
 // The file by which a program proves to NATS who it is, in one form for every kind of proof. What NATS's own tools read of
 // it (`nats --creds`, `nats --nkey`) they find; the lines that begin with # are Muster's.
 import { MusterError } from '@muster/protocol';
-import { type Authenticator, jwtAuthenticator, nkeyAuthenticator, usernamePasswordAuthenticator } from '@nats-io/transport-node';
+import { type KeyPair, encode as toBase64 } from '@nats-io/nkeys';
+import { type Authenticator, usernamePasswordAuthenticator } from '@nats-io/transport-node';
+import { keyOfSeed } from './native-key-pair.ts';
 
 /** What is in a file of credentials. */
 export interface CredentialsText {
@@ -45,8 +47,8 @@ export function parseCredentials(text: string): ReadCredentials {
   const seed = /^\s*(SU[A-Z2-7]{56})\s*$/m.exec(text)?.[1];
   const user = /^user: (\S+)$/m.exec(text)?.[1];
   const password = /^password: (\S+)$/m.exec(text)?.[1];
-  if (jwt !== undefined && seed !== undefined) return { inboxPrefix, authenticator: jwtAuthenticator(jwt, encoder.encode(seed)) };
-  if (seed !== undefined) return { inboxPrefix, authenticator: nkeyAuthenticator(encoder.encode(seed)) };
+  if (jwt !== undefined && seed !== undefined) return { inboxPrefix, authenticator: keyAuthenticator(seed, { jwt }) };
+  if (seed !== undefined) return { inboxPrefix, authenticator: keyAuthenticator(seed) };
   if (user !== undefined && password !== undefined) {
     return { inboxPrefix, authenticator: usernamePasswordAuthenticator(user, password) };
   }
@@ -56,4 +58,15 @@ export function parseCredentials(text: string): ReadCredentials {
 /** The closing line has six dashes and more: that is how NATS's own tools write it. */
 export function block(name: string, content: string): readonly string[] {
   return [`-----BEGIN ${name}-----`, content, `------END ${name}------`, ''];
+}
+
+/** Signs what the server asks to be signed, as the client's own authenticators do, without their mathematics. */
+function keyAuthenticator(seed: string, also: { readonly jwt?: string } = {}): Authenticator {
+  let key: KeyPair;
+  try {
+    key = keyOfSeed(seed);
+  } catch (cause) {
+    throw new MusterError('bad-request', 'the seed in the credentials is not one', { cause });
+  }
+  return (nonce) => ({ ...also, nkey: key.getPublicKey(), sig: nonce ? toBase64(key.sign(encoder.encode(nonce))) : '' });
 }

@@ -1,7 +1,8 @@
 import { MusterError } from '@muster/protocol';
 import { encodeUser } from '@nats-io/jwt';
-import { createUser, fromSeed } from '@nats-io/nkeys';
+import type { KeyPair } from '@nats-io/nkeys';
 import { block, formatCredentials, parseCredentials } from './credentials-file.ts';
+import { createUserKey, keyOfSeed } from './native-key-pair.ts';
 import { workerInboxPrefix } from './roles.ts';
 
 const KEY_NAME = 'WORKER SIGNING KEY';
@@ -24,15 +25,16 @@ export function openWorkerCredentials(text: string): (slot: string) => Promise<s
     parseCredentials(text);
     return async () => text;
   }
+  let signer: KeyPair;
   try {
-    fromSeed(new TextEncoder().encode(seed));
+    signer = keyOfSeed(seed);
   } catch (cause) {
     throw new MusterError('bad-request', 'the key that signs credentials for workers is not one', { cause });
   }
   return async (slot) => {
-    const user = createUser();
+    const user = createUserKey();
     // What it may do is in the account, as the template of this key.
-    const jwt = await encodeUser(slot, user, seed, { issuer_account: account }, { scopedUser: true });
+    const jwt = await encodeUser(slot, user, signer, { issuer_account: account }, { scopedUser: true });
     return formatCredentials({
       title: `muster: the worker of slot ${slot}`,
       inboxPrefix: workerInboxPrefix(slot),
