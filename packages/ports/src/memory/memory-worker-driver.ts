@@ -65,6 +65,8 @@ export class MemoryWorkerDriver implements WorkerDriver {
   isFull = false;
   /** What `noteOrg` was told, by slot. */
   readonly orgs = new Map<string, string>();
+  /** The slot of every create that came here, also of one that was refused. */
+  readonly asked: string[] = [];
   /** Every slot that was ever created, in order. */
   readonly created: string[] = [];
   /** Every slot that was ever started, in order. */
@@ -121,6 +123,7 @@ export class MemoryWorkerDriver implements WorkerDriver {
 
   async create(spec: WorkerSpec): Promise<CreateOutcome> {
     this.#assertHere();
+    this.asked.push(spec.slot);
     const known = this.#entries.get(spec.slot);
     if (this.#tombs.has(spec.slot)) return { kind: 'exited', reason: 'destroyed' };
     if (known !== undefined) {
