@@ -15,6 +15,7 @@ import { writeFile } from 'node:fs/promises';
 import { type Clock, type Random, SystemClock, SystemRandom } from '@muster/ports';
 import type { KubernetesAccess } from './access.ts';
 import { MASTERS, serviceAccountGroups, serviceAccountUser } from './authorization.ts';
+import { type Certificate, makeCertificate } from './certificate.ts';
 import { Controllers } from './controllers.ts';
 import { FaultPlan } from './faults.ts';
 import { type AuditEntry, HttpServer } from './http-server.ts';
@@ -30,6 +31,8 @@ export interface KubernetesDoubleOptions {
   readonly random?: Random;
   /** Default: one that the operating system chooses. */
   readonly port?: number;
+  /** HTTPS, with this certificate. `startKubernetesDouble` takes `true` too, and makes one. Default: plain HTTP. */
+  readonly tls?: Certificate;
   /** Made besides `default` and `kube-system`. */
   readonly namespaces?: readonly string[];
   /** Writes that are remembered, for watches and pages from older versions. Default 10,000. */
@@ -52,6 +55,7 @@ export class KubernetesDouble implements AsyncDisposable {
   /** A token that may do everything. */
   readonly adminToken: string;
   readonly faults = new FaultPlan();
+  readonly #ca: string | undefined;
   readonly #world: World;
   readonly #server: HttpServer;
   readonly #controllers: Controllers | undefined;
@@ -60,6 +64,7 @@ export class KubernetesDouble implements AsyncDisposable {
 
   constructor(options: KubernetesDoubleOptions = {}) {
     const { clock = new SystemClock(), random = new SystemRandom(), hasControllers = true, hasServiceAccounts = false } = options;
+    this.#ca = options.tls?.cert;
     const store = new Store({ revision: options.revision ?? FIRST_REVISION, historyMax: options.historyMax ?? HISTORY_MAX });
     this.#world = { store, clock, random, hasControllers, hasServiceAccounts };
     this.#controllers = hasControllers ? new Controllers(this.#world) : undefined;
@@ -67,7 +72,7 @@ export class KubernetesDouble implements AsyncDisposable {
       {
         world: this.#world,
         faults: this.faults,
-        tls: undefined,
+        tls: options.tls,
         userOf: (token) => this.#users.get(token),
         issueToken: (namespace, name) =>
           this.#issue({ name: serviceAccountUser(namespace, name), groups: serviceAccountGroups(namespace) }),
@@ -86,7 +91,7 @@ export class KubernetesDouble implements AsyncDisposable {
   }
 
   get url(): string {
-    return `http://127.0.0.1:${this.port}`;
+    return `${this.#ca === undefined ? 'http' : 'https'}://127.0.0.1:${this.port}`;
   }
 
   /** Of the last write. */
@@ -111,7 +116,7 @@ export class KubernetesDouble implements AsyncDisposable {
 
   /** Where a client goes in, by default as the administrator. */
   access(token = this.adminToken): KubernetesAccess {
-    return { server: this.url, token };
+    return { server: this.url, token, ...(this.#ca === undefined ? {} : { ca: this.#ca }) };
   }
 
   /** The text of a kubeconfig file. */
@@ -170,8 +175,12 @@ export class KubernetesDouble implements AsyncDisposable {
 }
 
 /** A double that listens; `await using` ends it. */
-export async function startKubernetesDouble(options: KubernetesDoubleOptions = {}): Promise<KubernetesDouble> {
-  const double = new KubernetesDouble(options);
+export async function startKubernetesDouble(
+  options: Omit<KubernetesDoubleOptions, 'tls'> & { readonly tls?: Certificate | boolean } = {},
+): Promise<KubernetesDouble> {
+  const { tls, ...rest } = options;
+  const certificate = tls === true ? await makeCertificate() : tls;
+  const double = new KubernetesDouble({ ...rest, ...(certificate === undefined || certificate === false ? {} : { tls: certificate }) });
   await double.start();
   return double;
 }
