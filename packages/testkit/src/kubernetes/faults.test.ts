@@ -85,19 +85,19 @@ test.each<[WatchFault, readonly string[], string]>([
   ['garbage', ['ADDED a'], 'broken'],
   ['expire', ['ADDED a', 'ERROR'], 'in order'],
   ['hang', ['ADDED a'], 'open'],
-])('a watch that is to %s after one event', async (then, expected, fate) => {
-  double.faults.add({ verbs: ['watch'] }, { kind: 'watch', afterEvents: 1, then }, 1);
+])('a watch that is to %s after one event', async (fate, expected, end) => {
+  double.faults.add({ verbs: ['watch'] }, { kind: 'watch', afterEvents: 1, fate }, 1);
   const events: WatchEvent[] = [];
-  let end = 'open';
+  let seenEnd = 'open';
   const stop = await client.watch(`${PODS}?watch=true&resourceVersion=${double.revision}`, {
     onEvent: (event) => events.push(event),
-    onEnd: (error) => (end = error === undefined ? 'in order' : 'broken'),
+    onEnd: (error) => (seenEnd = error === undefined ? 'in order' : 'broken'),
   });
   await create('a');
   await create('b');
   await eventually(() => {
     expect(events.map(({ type, object }) => `${type} ${stringAt(object, 'metadata', 'name') ?? ''}`.trim())).toEqual(expected);
-    expect(end).toBe(fate);
+    expect(seenEnd).toBe(end);
   });
   // The next watch is a good one.
   const later: WatchEvent[] = [];
@@ -109,7 +109,7 @@ test.each<[WatchFault, readonly string[], string]>([
 });
 
 test('a garbled line does not end the watch for a client that reads on', async () => {
-  double.faults.add({ verbs: ['watch'] }, { kind: 'watch', afterEvents: 0, then: 'garbage' }, 1);
+  double.faults.add({ verbs: ['watch'] }, { kind: 'watch', afterEvents: 0, fate: 'garbage' }, 1);
   const response = await fetch(`${double.url}${PODS}?watch=true&resourceVersion=${double.revision}&timeoutSeconds=1`, {
     headers: { authorization: `Bearer ${double.adminToken}` },
   });

@@ -29,7 +29,7 @@ export type Fault =
   /** A list shows the state right after this revision (a watch cache that lags). */
   | { readonly kind: 'stale'; readonly revision: number }
   /** A watch works for so many events; bookmarks do not count. Then: */
-  | { readonly kind: 'watch'; readonly afterEvents: number; readonly then: WatchFault };
+  | { readonly kind: 'watch'; readonly afterEvents: number; readonly fate: WatchFault };
 
 export type WatchFault =
   /** it stays open and says nothing more, */

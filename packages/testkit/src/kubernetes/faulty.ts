@@ -75,22 +75,22 @@ export class FaultySink implements WatchSink {
     }
     if (isEvent) this.#events += 1;
     this.#sink.line(text, isEvent);
-    if (this.#events === this.#fault.afterEvents && !['break', 'garbage'].includes(this.#fault.then)) this.#strike(text);
+    if (this.#events === this.#fault.afterEvents && !['break', 'garbage'].includes(this.#fault.fate)) this.#strike(text);
   }
 
   end(): void {
-    if (this.#isOver && this.#fault.then === 'hang') return;
+    if (this.#isOver && this.#fault.fate === 'hang') return;
     this.#sink.end();
   }
 
   /** `next` is the line that would have come. */
   #strike(next: string): void {
     if (this.#isOver) return;
-    const { then } = this.#fault;
+    const { fate } = this.#fault;
     // A line is needed to be broken; a watch that says nothing yet waits for its first.
-    if (then === 'break' && next === '') return;
+    if (fate === 'break' && next === '') return;
     this.#isOver = true;
-    if (then === 'garbage') {
+    if (fate === 'garbage') {
       this.#sink.line('{"type":"MODIFIED","object":{"kind":"Pod",,}}\n', true);
       this.#isOver = false;
       this.#events = Number.NaN;
@@ -98,10 +98,10 @@ export class FaultySink implements WatchSink {
       return;
     }
     this.#stop();
-    if (then === 'expire')
+    if (fate === 'expire')
       this.#sink.line(`{"type":"ERROR","object":${JSON.stringify(expired('too old resource version').status)}}\n`, true);
-    if (then === 'end' || then === 'expire') this.#sink.end();
-    if (then === 'break') this.#response.write(next.slice(0, Math.floor(next.length / 2)), () => this.#response.destroy());
-    if (then === 'cut') this.#response.write('', () => this.#response.destroy());
+    if (fate === 'end' || fate === 'expire') this.#sink.end();
+    if (fate === 'break') this.#response.write(next.slice(0, Math.floor(next.length / 2)), () => this.#response.destroy());
+    if (fate === 'cut') this.#response.write('', () => this.#response.destroy());
   }
 }
