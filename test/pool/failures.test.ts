@@ -304,3 +304,23 @@ test('G9: NATS loses the tail with a grant in it: the worker goes on serving its
   expect(cluster.workers.get(slot)?.isHolder(token)).toBe(true);
   expect(cluster.workers.get(slot)?.holder?.org).toBe('acme');
 });
+
+test('G9: a reservation that NATS lost and one that has its id are not taken for each other', async () => {
+  const cluster = await warm({ config: 'pools: { demo: { driver: simulated, floor: 1, recycle: single-use, activation: 5s } }' }, 1);
+  await cluster.clock.run(5_000);
+  const before = cluster.server.lastSeq;
+  const held = await cluster.reserveNow('demo', { org: 'acme', ttlMs: 600_000 });
+  if (!held.ok) throw new Error('no grant');
+  const worker = `worker-${held.reservation.slot}`;
+  // The worker hears nothing and is not heard, so that it is granted again; then it is heard.
+  cluster.network.transit = ({ from, to }) => (from === worker || to === worker ? [] : [0]);
+  cluster.server.loseTail(before);
+  await cluster.clock.run(4_000);
+  const asked = cluster.reserve('demo', { org: 'other', waitMs: 10_000 });
+  await cluster.clock.runUntil(() =>
+    cluster.slots().some(({ reservation, org }) => reservation === held.reservation.id && org === 'other'),
+  );
+  cluster.network.transit = ({ to }) => (to === worker ? [] : [0]);
+  const other = await cluster.clock.resolve(asked);
+  if (other.ok) expect(other.reservation.slot).not.toBe(held.reservation.slot);
+});

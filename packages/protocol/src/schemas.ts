@@ -200,6 +200,8 @@ export const workerBeatSchema = z.strictObject({
   epoch: z.number().int(),
   /** The reservation that it serves, by id. */
   reservation: z.string().max(200).nullable(),
+  /** Whose that is. A NATS that lost writes may give one id twice, so without it `active` confirms no reservation. */
+  org: orgSchema.optional(),
   state: z.enum(['idle', 'active', 'draining']),
 });
 export type WorkerBeat = z.infer<typeof workerBeatSchema>;

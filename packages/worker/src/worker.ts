@@ -149,6 +149,7 @@ class SlotWorker implements Worker {
       token: identity.token,
       epoch,
       reservation: held?.reservation ?? null,
+      ...(held === undefined ? {} : { org: held.org }),
       state: isDraining ? 'draining' : held === undefined ? 'idle' : 'active',
     };
   }

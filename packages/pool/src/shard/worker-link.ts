@@ -175,7 +175,9 @@ export class WorkerLink {
 
   #noteActive(turn: Turn, id: string, beat: WorkerBeat | undefined): void {
     const slot = this.#slots.get(turn, id);
-    if (slot?.state !== 'reserved.activating' || beat?.state !== 'active' || beat.reservation !== slot.reservation?.id) return;
+    if (slot?.state !== 'reserved.activating' || beat?.state !== 'active') return;
+    // The org as well: where NATS lost the first grant of an epoch, the second has the same id.
+    if (beat.reservation !== slot.reservation?.id || beat.org !== slot.org) return;
     this.#desk.activated(id, slot.epoch, { kind: 'activated', detail: '' });
   }
 
