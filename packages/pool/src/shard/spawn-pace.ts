@@ -26,6 +26,8 @@ export class SpawnPace {
 
   /** A spawn failed while the breaker is open: the next probe comes later. */
   failed(nowMs: number): void {
+    // One that was under way when the breaker opened says nothing of a probe.
+    if (nowMs < this.#probeAtMs) return;
     this.#probeAfterMs = Math.min(PROBE_MAX_MS, Math.max(PROBE_FIRST_MS, this.#probeAfterMs * 2));
     this.#probeAtMs = nowMs + this.#probeAfterMs;
   }
