@@ -6,7 +6,9 @@ import { connect } from '@muster/client';
 import { eventually, natsServerBinaries, type TempDir, tempDir } from '@muster/testkit';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { askAdmin } from '../cluster/ask-admin.ts';
+import { findServers } from '../cluster/find-servers.ts';
 import { isRunning, type ProcessIdentity, signalProcess } from '../cluster/process-identity.ts';
+import { readEnvironment } from '../config.ts';
 import type { ReserveReport } from './reserve/reserve-report.ts';
 import type { TenantsReport } from './tenants/tenants-report.ts';
 
@@ -130,7 +132,10 @@ test('tenants that ask again instead of waiting are as many as they are, however
 
 test('a worker that is killed under its tenant is lost: the report counts it, and the command fails', async () => {
   bench = new Bench('tenants --orgs 2 --qps 5 --duration 10s --replicas 1');
-  await using client = await connect({ servers: [await bench.servers()] });
+  // As any command of the same user finds it, with the administrator's credentials.
+  const environment = readEnvironment({ XDG_RUNTIME_DIR: dir.path });
+  const { access } = findServers({ environment, folder: dir.path }, { nats: await bench.servers() });
+  await using client = await connect({ servers: [await bench.servers()], ...access });
   const victim = await eventually(async () => {
     const { slots } = await askAdmin(client.bus, { type: 'slots', state: 'reserved.active' });
     return slots[0]?.pid ?? false;
