@@ -21,7 +21,6 @@ function asked(world: KubernetesWorld, verb: string, plural: string): number {
 
 /** The next watches end in this way after one event. */
 function breakWatches(world: KubernetesWorld, how: WatchFault, times: number): void {
-  // oxlint-disable-next-line unicorn/no-thenable -- nobody awaits a fault
   doubleOf(world).faults.add({ verbs: ['watch'], resource: 'pods' }, { kind: 'watch', afterEvents: 1, fate: how }, times);
 }
 
