@@ -21,16 +21,24 @@ export const LIMITS = {
   ttlMsMin: 1_000,
   ttlMsMax: 24 * 3_600_000,
   activationBytesMax: 32 * 1024,
+  activationDepthMax: 64,
   renewalsMax: 1_000,
 } as const;
 
 const durationMs = (min: number, max: number) => z.number().int().min(min).max(max);
 const activationSchema = z
   .record(z.string(), z.unknown())
+  // Before it is measured: writing what is nested without end ends the stack.
+  .refine((value) => isShallow(value), { message: `may be nested ${LIMITS.activationDepthMax} deep at the most`, abort: true })
   .refine(
     (value) => JSON.stringify(value).length <= LIMITS.activationBytesMax,
     `may have at most ${LIMITS.activationBytesMax} bytes as JSON`,
   );
+
+function isShallow(value: unknown, left: number = LIMITS.activationDepthMax): boolean {
+  if (typeof value !== 'object' || value === null) return true;
+  return left > 0 && Object.values(value).every((inner) => isShallow(inner, left - 1));
+}
 
 /** `muster.v1.reserve.<pool>` (DESIGN 6.1). */
 export const reserveRequestSchema = z.strictObject({
