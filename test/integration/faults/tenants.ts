@@ -1,7 +1,8 @@
 // Tenants that go on whatever breaks, and write down what they ask and are told.
 //
 //   N1. A request whose answer did not come is asked again with its id, or cancelled until the cancel is answered: at the
-//       end no outcome is unknown.
+//       end no outcome is unknown. One that was asked more than once and refused is cancelled too: of its tries the last to
+//       arrive may be granted, when its client has gone.
 //   N2. Nobody gives up before `PATIENCE_MS`; whoever does was not served, which is a finding.
 import { setTimeout as passed } from 'node:timers/promises';
 import { DONE } from '@muster/cli';
@@ -17,6 +18,8 @@ export const PATIENCE_MS = 60_000;
 const PAUSE_MS = 40;
 const WAIT_MS = 15_000;
 const TRY_MS = 2_500;
+/** Nobody asks again before. */
+const REPEAT_MS = 1_900;
 /** Longer than any fault: a lease that ends meanwhile was ended by somebody. */
 const LEASE_MS = 60_000;
 /** Of one who goes without a word. */
@@ -213,6 +216,7 @@ export class Tenant {
         return reservation;
       } catch (error) {
         if (error instanceof MissError || this.#isEndedWithWorker(error)) {
+          await this.#takeBack(request, giveUpAtMs - PATIENCE_MS);
           history.note({ type: 'refused', request, reason: error instanceof MissError ? error.miss.reason : 'worker-lost' });
           return undefined;
         }
@@ -228,7 +232,11 @@ export class Tenant {
     for (;;) {
       const answer = await this.#world.cluster.reserve(this.pool, { org: this.#org, requestId: request, waitMs: WAIT_MS, ttlMs }, TRY_MS);
       const told = this.#told(request, answer);
-      if (told !== 'again') return told === 'refused' ? undefined : told;
+      if (told === 'refused') {
+        await this.#takeBack(request, giveUpAtMs - PATIENCE_MS);
+        return undefined;
+      }
+      if (told !== 'again') return told;
       if (performance.now() > giveUpAtMs) throw new Error(`${request}: ${JSON.stringify(answer)} for ${PATIENCE_MS} ms`);
       await passed(PAUSE_MS);
     }
@@ -258,6 +266,10 @@ export class Tenant {
     }
     if (['timeout', 'no-responders', 'disconnected', 'retry-elsewhere', 'shutting-down', 'overloaded'].includes(code)) return 'again';
     throw new Error(`${request}: ${code}: ${message}`);
+  }
+
+  async #takeBack(request: string, askedMs: number): Promise<void> {
+    if (performance.now() - askedMs >= REPEAT_MS) await this.#cancel(request);
   }
 
   async #cancel(request: string): Promise<void> {

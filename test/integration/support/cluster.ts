@@ -322,9 +322,10 @@ export class Cluster implements AsyncDisposable {
     return this.#untilAnswered(() => this.reserveOnce(pool, request, tryMs));
   }
 
-  /** Renews or releases one reservation, until somebody answers. */
-  async settle(what: 'renew' | 'release', ref: ReservationRef): Promise<RefResult> {
+  /** Renews or releases one reservation, until somebody answers; `onTry` is called before each message. */
+  async settle(what: 'renew' | 'release', ref: ReservationRef, onTry: () => void = () => undefined): Promise<RefResult> {
     return this.#untilAnswered(async () => {
+      onTry();
       const body = encode([{ id: ref.id, epoch: ref.epoch }]);
       const message = await this.bus.request(subjects[what](), body, { timeoutMs: TRY_MS });
       const answer = decode(message.data) as { readonly ok: true; readonly results: readonly RefResult[] } | ErrorAnswer;

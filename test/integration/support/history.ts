@@ -77,9 +77,9 @@ function tell(history: ReservationHistory, event: HistoryEvent): void {
       return history.releasing(event, atMs);
     case 'abandoned':
       history.releasing(event, atMs);
-      return history.released(event, DONE);
+      return history.released(event, DONE, atMs);
     case 'released':
-      return history.released(event, event.outcome);
+      return history.released(event, event.outcome, atMs);
     case 'foreign':
       return history.sawForeignData(event.request, event.what);
     case 'worker-killed':

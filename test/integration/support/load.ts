@@ -146,8 +146,8 @@ export async function renew({ cluster, history }: Pick<LoadOptions, 'cluster' | 
 
 /** Releases until somebody answers, and writes down what was said. */
 export async function release({ cluster, history }: Pick<LoadOptions, 'cluster' | 'history'>, { id, slot, epoch }: HeldRef): Promise<void> {
-  history.note({ type: 'releasing', slot, epoch });
-  history.note({ type: 'released', slot, epoch, outcome: outcomeOf(await cluster.settle('release', { id, epoch })) });
+  const result = await cluster.settle('release', { id, epoch }, () => history.note({ type: 'releasing', slot, epoch }));
+  history.note({ type: 'released', slot, epoch, outcome: outcomeOf(result) });
 }
 
 function outcomeOf(result: RefResult): string {

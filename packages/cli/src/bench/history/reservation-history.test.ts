@@ -34,7 +34,7 @@ function violationsOf(lines: readonly Line[], atTheEnd?: readonly LiveReservatio
         history.releasing(reservation(name), atMs);
         break;
       case 'released':
-        history.released(reservation(name), word);
+        history.released(reservation(name), word, atMs);
         break;
       case 'killed':
         history.workerKilled(name, atMs);
@@ -86,7 +86,9 @@ describe('the rules of a history', () => {
       ['releasing', 'a_1'],
       ['asked', 'two'],
       ['granted', 'two', 'a', 2],
+      ['releasing', 'a_1'],
       ['released', 'a_1', 'stale-epoch'],
+      ['releasing', 'a_2'],
       ['releasing', 'a_2'],
       ['released', 'a_2', 'released'],
       ['asked', 'unheard'],
@@ -250,6 +252,29 @@ describe('the rules of a history', () => {
       [
         ['asked', 'one'],
         ['granted', 'one', 'a', 1],
+        ['releasing', 'a_1'],
+        ['released', 'a_1', 'lease-expired'],
+      ],
+      [],
+    ],
+    [
+      'a release that finds itself done at its only try',
+      'H5',
+      [
+        ['asked', 'one'],
+        ['granted', 'one', 'a', 1],
+        ['releasing', 'a_1'],
+        ['released', 'a_1', 'released'],
+      ],
+      [],
+    ],
+    [
+      'a release that was tried again and finds the lease over',
+      'H5',
+      [
+        ['asked', 'one'],
+        ['granted', 'one', 'a', 1],
+        ['releasing', 'a_1'],
         ['releasing', 'a_1'],
         ['released', 'a_1', 'lease-expired'],
       ],

@@ -8,7 +8,7 @@
 //   H2. A request that was noted as asked has one reservation, however often it was asked, and no refusal after it.
 //   H3. Two reservations of one slot are never certainly held at once.
 //   H4. A reservation that is certainly held is never said to have ended, unless its worker was killed.
-//   H5. A release finds its reservation, or its own earlier try.
+//   H5. A release finds its reservation; only one that was tried again, or took as long as that, may find its own earlier try.
 //   H6. A grant of a slot is newer than every grant of it that was received before it was asked for.
 //   H7. At the end exactly those reservations live that were granted and not released, and those whose answer is still out.
 //   H8. No cap is exceeded by what is certainly held at once, nor by what a pool was seen to have.
@@ -68,11 +68,23 @@ interface Life extends Held {
   readonly askedMs: number;
   lostReason: string | undefined;
   isReleased: boolean;
+  /** How often its release was sent. */
+  releases: number;
+}
+
+/** A release that did not find its reservation. */
+interface OddRelease extends LiveReservation {
+  readonly outcome: string;
+  readonly wasRetried: boolean;
 }
 
 /** The outcome of a renewal or a release that was done. */
 export const DONE = 'done';
 const FINDINGS_MAX = 20;
+/** Shorter than any retry inside of the cluster. */
+const RETRY_MS = 50;
+/** What a release finds whose first try was done: it is told so, or the slot has gone on, or has ended. */
+const OWN_TRY: ReadonlySet<string> = new Set(['released', 'stale-epoch', 'gone']);
 /** What tells that somebody lost what he had; all else wronged somebody by what another was given. */
 const LOSSES: ReadonlySet<HistoryRule> = new Set(['H4', 'H5', 'H7']);
 
@@ -84,9 +96,7 @@ export class ReservationHistory {
   readonly #caps: CapRule;
   readonly #requests = new Map<string, Request>();
   readonly #lives = new Map<string, Life[]>();
-  /** Of grants only: the newest epoch of each slot. */
-  readonly #newest = new Map<string, number>();
-  readonly #odd: { readonly slot: string; readonly epoch: number; readonly outcome: string }[] = [];
+  readonly #odd: OddRelease[] = [];
   readonly #killed = new Map<string, number>();
   readonly #intended: Intended[] = [];
   readonly #said: Violation[] = [];
@@ -111,14 +121,25 @@ export class ReservationHistory {
     // The same request told the same thing twice: one grant.
     if (lives.some((one) => one.holder === holder)) return;
     const { askedMs = atMs, pool = '', org = '', given } = request ?? {};
-    const life: Life = { slot, epoch, holder, pool, org, askedMs, atMs, endMs: Infinity, lostReason: undefined, isReleased: false };
+    const life: Life = {
+      slot,
+      epoch,
+      holder,
+      pool,
+      org,
+      askedMs,
+      atMs,
+      endMs: Infinity,
+      lostReason: undefined,
+      isReleased: false,
+      releases: 0,
+    };
     const [first] = lives;
     if (first !== undefined) this.#say('H1', `${slot} epoch ${epoch} was given to ${first.holder} and to ${holder}`);
     if (given !== undefined) this.#say('H2', `${holder} got ${keyOf(given)} and ${key}`);
     if (request !== undefined) request.given ??= life;
     lives.push(life);
     this.#lives.set(key, lives);
-    this.#newest.set(slot, Math.max(epoch, this.#newest.get(slot) ?? 0));
   }
 
   /** A miss or an error, or a cancel that was answered: this request has no reservation. */
@@ -133,14 +154,18 @@ export class ReservationHistory {
   /** Its holder is about to release it, or has gone: from now on it may be somebody else's. */
   releasing(which: LiveReservation & { readonly holder?: string }, atMs: number): void {
     const life = this.#find(which);
-    if (life !== undefined) life.endMs = Math.min(life.endMs, atMs);
+    if (life === undefined) return;
+    life.endMs = Math.min(life.endMs, atMs);
+    life.releases += 1;
   }
 
-  released(which: LiveReservation, outcome: string): void {
+  released(which: LiveReservation, outcome: string, atMs: number): void {
     const life = this.#find(which);
     if (life !== undefined) life.isReleased = true;
-    // Its first try may have been done and its answer lost.
-    if (outcome !== DONE && outcome !== 'released') this.#odd.push({ slot: which.slot, epoch: which.epoch, outcome });
+    if (outcome === DONE) return;
+    // A replica tries again by itself, which takes a while.
+    const wasRetried = life !== undefined && (life.releases > 1 || atMs - life.endMs >= RETRY_MS);
+    this.#odd.push({ slot: which.slot, epoch: which.epoch, outcome, wasRetried });
   }
 
   /** Its holder was told that it has ended. */
@@ -202,10 +227,8 @@ export class ReservationHistory {
     return [{ rule: 'H4', what: `${holder} lost ${slot} (epoch ${epoch}): ${lostReason}` }];
   }
 
-  #oddRelease({ slot, epoch, outcome }: { readonly slot: string; readonly epoch: number; readonly outcome: string }): readonly Violation[] {
-    // By now the slot may have gone on to the next reservation, and its own first try was what ended it.
-    const isOwnTry = outcome === 'stale-epoch' && (this.#newest.get(slot) ?? 0) > epoch;
-    if (isOwnTry || this.#killed.has(slot)) return [];
+  #oddRelease({ slot, epoch, outcome, wasRetried }: OddRelease): readonly Violation[] {
+    if ((wasRetried && OWN_TRY.has(outcome)) || this.#killed.has(slot)) return [];
     return [{ rule: 'H5', what: `the release of ${keyOf({ slot, epoch })} found it ${outcome}` }];
   }
 
