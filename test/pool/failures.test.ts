@@ -57,6 +57,21 @@ test('the owner is lost between the grant and the activation: the same request i
   expect(told).toHaveLength(1);
 });
 
+test('the owner is lost after its client was told, and then the worker: the request id has ended, and gets no other reservation', async () => {
+  const cluster = await warm({ replicas: 3 });
+  const owner = cluster.ownerOf('demo');
+  const answer = await cluster.reserveNow('demo', { org: 'acme', requestId: 'r1' });
+  if (!answer.ok || owner === undefined) throw new Error('no grant');
+  // The record that says `active` has not been written: the next owner does not know that the client was told.
+  expect(cluster.slots().find(({ slot }) => slot === answer.reservation.slot)?.state).toBe('reserved.activating');
+  cluster.kill(owner);
+  cluster.driver.crash(answer.reservation.slot);
+  expect(await cluster.reserveNow('demo', { org: 'acme', requestId: 'r1', waitMs: 20_000 })).toMatchObject({ error: { code: 'ended' } });
+  await cluster.clock.run(10_000);
+  expect(await cluster.reserveNow('demo', { org: 'acme', requestId: 'r1' })).toMatchObject({ error: { code: 'ended' } });
+  expect(cluster.slots().map(({ reservation }) => reservation)).toEqual([null, null, null]);
+});
+
 test('the janitor is lost at the peak: nothing is started twice, nothing shrinks for a window', async () => {
   const cluster = await warm({ replicas: 3, config: 'pools: { demo: { driver: simulated, floor: 3, recycle: shared } }' });
   const given = await cluster.clock.resolve(

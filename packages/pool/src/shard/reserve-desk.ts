@@ -6,7 +6,7 @@
 //   D2. A grant is answered after its commit and its worker's yes, from a slot that still has that reservation.
 //   D3. Reserved + parked + waiting of an org never exceed its cap.
 //   D4. A failed candidate leaves the request open; at most three candidates in one call.
-import { BUDGETS, FairQueue, type OrgSpec, type PoolSpec } from '@muster/domain';
+import { BUDGETS, type EndReason, FairQueue, type OrgSpec, type PoolSpec } from '@muster/domain';
 import type { Miss, MissReason, RefResult, ReservationRef, ReserveAnswer, ShardCommand } from '@muster/protocol';
 import { subjects, trySlotOf } from '@muster/protocol';
 import type { Command, Commit, OwnedShard, Turn } from '@muster/runtime';
@@ -40,6 +40,8 @@ interface Grant {
   readonly request: Request;
   readonly source: Source;
   readonly waitedMs: number;
+  /** Granted by an owner before this one, which may have told its client: with it the request id ends. */
+  readonly isInherited: boolean;
   /** Set when its worker was told. */
   token: string | undefined;
   /** The append that its answer hangs on. */
@@ -210,6 +212,10 @@ export class ReserveDesk {
       this.#grants.delete(id);
       this.#slots.change(turn, id, { type: 'activation.failed', detail: yes.detail });
       if (grant === undefined) return;
+      if (grant.isInherited) {
+        turn.put(endedKind, grant.request.key, { reason: 'activation-failed' });
+        return this.#ended(turn, grant, 'activation-failed');
+      }
       if (yes.kind === 'refused-request') return this.#miss(turn, grant.request, 'activation-failed', yes.detail);
       this.#next(turn, grant, yes.detail);
     });
@@ -227,6 +233,7 @@ export class ReserveDesk {
       request,
       source: slot.reservation?.source ?? 'warm',
       waitedMs: body.waitedMs,
+      isInherited: true,
       token: undefined,
       commit: undefined,
     });
@@ -268,7 +275,7 @@ export class ReserveDesk {
     const ttlMs = request.body.ttlMs ?? this.#policy.spec().leaseTtlMs;
     const waitedMs = source === 'waited' ? Math.max(0, Math.round(turn.nowMs - request.sinceMs)) : 0;
     request.candidates += 1;
-    const grant: Grant = { request, source, waitedMs, token: undefined, commit: undefined };
+    const grant: Grant = { request, source, waitedMs, isInherited: false, token: undefined, commit: undefined };
     this.#grants.set(id, grant);
     turn.afterCommit((commit) => {
       grant.commit = commit;
@@ -290,12 +297,17 @@ export class ReserveDesk {
   /** The slot of a grant went away before its worker had said yes. */
   #lostInActivation(turn: Turn, grant: Grant, after: Slot): void {
     const reason = after.lastEnd?.reason;
-    if (reason === 'released' || reason === 'cancelled' || reason === 'lease-expired') {
-      for (const command of grant.request.commands) turn.answer(command, endedAnswer(reason));
+    const isOver = reason === 'released' || reason === 'cancelled' || reason === 'lease-expired';
+    if (isOver || (reason === 'worker-lost' && grant.isInherited)) {
+      this.#ended(turn, grant, reason);
     } else if (reason === 'worker-lost') {
       turn.delete(endedKind, grant.request.key);
       this.#next(turn, grant, after.detail ?? reason);
     }
+  }
+
+  #ended(turn: Turn, { request }: Grant, reason: EndReason): void {
+    for (const command of request.commands) turn.answer(command, endedAnswer(reason));
   }
 
   #touch(request: Request, command: Command | undefined): void {
