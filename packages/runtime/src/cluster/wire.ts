@@ -47,11 +47,12 @@ export function parseResponse(data: Uint8Array): CommandResponse {
   const value = decode(data) as { readonly epoch?: unknown; readonly answer?: unknown; readonly error?: unknown } | null;
   if (typeof value?.epoch !== 'number') throw new MusterError('bad-request', 'not an answer of a shard');
   if (value.error === undefined) return { epoch: value.epoch, answer: value.answer };
+  if (typeof value.error !== 'object' || value.error === null) throw new MusterError('bad-request', 'not an error of a shard');
   const { code, message, field, retryAfterMs } = value.error as Record<string, unknown>;
   return {
     epoch: value.epoch,
     error: {
-      code: typeof code === 'string' && code in ERROR_CODES ? (code as ErrorCode) : 'internal',
+      code: typeof code === 'string' && Object.hasOwn(ERROR_CODES, code) ? (code as ErrorCode) : 'internal',
       message: String(message),
       ...(typeof field === 'string' ? { field } : {}),
       ...(typeof retryAfterMs === 'number' ? { retryAfterMs } : {}),

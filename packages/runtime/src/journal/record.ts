@@ -103,7 +103,7 @@ export function parseRecord(message: JournalMessage): { readonly record: Journal
   const end = newlineAt < 0 ? bytes.length : newlineAt;
   let value: unknown;
   try {
-    value = JSON.parse(bytes.toString('utf8', 0, end));
+    value = JSON.parse(textOf(bytes.subarray(0, end)));
   } catch (cause) {
     throw damaged(message, 'is not JSON', cause);
   }
@@ -133,6 +133,14 @@ export function parseRecord(message: JournalMessage): { readonly record: Journal
     },
     body: newlineAt < 0 ? bytes.subarray(bytes.length) : bytes.subarray(newlineAt + 1),
   };
+}
+
+const strict = new TextDecoder('utf-8', { fatal: true });
+
+/** The fast way puts a sign in the place of what is no text, and would let damage inside of a word pass. @throws TypeError */
+function textOf(line: Buffer): string {
+  const text = line.toString('utf8');
+  return text.includes('\uFFFD') ? strict.decode(line) : text;
 }
 
 /** The error of a record that cannot be read. */
