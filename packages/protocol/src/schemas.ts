@@ -192,7 +192,10 @@ export const janitorCommandSchema = z.discriminatedUnion('type', [
   z.strictObject({ type: z.literal('hold'), pool: poolSchema, holdMs: durationMs(1_000, 3_600_000).optional() }),
   z.strictObject({ type: z.literal('resume'), pool: poolSchema }),
   /** The whole configuration of pools and orgs, already in its compiled form (`ClusterConfig` of the pool package). */
-  z.strictObject({ type: z.literal('apply'), config: z.unknown() }),
+  z.strictObject({
+    type: z.literal('apply'),
+    config: z.unknown().refine((value) => isShallow(value), `may be nested ${LIMITS.activationDepthMax} deep at the most`),
+  }),
 ]);
 export type JanitorCommand = z.infer<typeof janitorCommandSchema>;
 
@@ -235,7 +238,7 @@ export const workerCommandSchema = z.discriminatedUnion('type', [
     pool: z.string(),
     /** What the holder will show; secret. */
     token: z.string(),
-    activation: z.record(z.string(), z.unknown()),
+    activation: activationSchema,
   }),
   /** Closes the epoch: parked. The worker keeps its org. */
   z.object({ type: z.literal('release'), slot: z.string(), instance: z.string(), epoch: z.number().int(), reservation: z.string() }),
