@@ -9,7 +9,7 @@ export default defineConfig({
           include: [
             'packages/*/src/**/*.test.ts',
             'services/*/src/**/*.test.ts',
-            'test/{tidy,pool,model,kubernetes,simulation}/**/*.test.ts',
+            'test/{tidy,pool,model,fuzz,kubernetes,simulation}/**/*.test.ts',
           ],
           // Whole clusters in virtual time: on a busy machine some take longer than Vitest's five seconds.
           testTimeout: 60_000,

@@ -8,7 +8,7 @@ import { type ModelRequest, PoolModel } from './pool-model.ts';
 
 const CAPS = { pool: 4, org: 2 };
 const CONFIG = `
-pools: { demo: { driver: simulated, floor: 2, max: ${CAPS.pool}, recycle: RECYCLE, leaseTtl: 10m, waitMax: 10s } }
+pools: { demo: { driver: simulated, floor: 2, max: ${CAPS.pool}, recycle: RECYCLE, leaseTtl: 10m, parkedTtl: 10m, waitMax: 10s } }
 orgs: { acme: { max: ${CAPS.org} }, beta: { max: ${CAPS.org} }, gamma: { max: ${CAPS.org} } }
 `;
 const ORGS = ['acme', 'beta', 'gamma'];

@@ -79,7 +79,10 @@ export class PoolModel {
 }
 
 function sorted(ids: readonly (string | undefined)[]): string {
-  return ids.toSorted((one, other) => String(one).localeCompare(String(other))).join(' ');
+  return ids
+    .map(String)
+    .toSorted((one, other) => one.localeCompare(other))
+    .join(' ');
 }
 
 function assert(isTrue: boolean, otherwise: string): asserts isTrue {
