@@ -35,6 +35,7 @@ export default defineConfig({
           include: [
             'packages/*/src/**/*.nats.test.ts',
             '{packages,services}/*/src/**/*.process.test.ts',
+            'test/simulation/**/*.process.test.ts',
             'test/{integration,end-to-end}/**/*.test.ts',
           ],
           exclude: ['**/node_modules/**'],

@@ -3,6 +3,7 @@ import { fork } from 'node:child_process';
 import { resolve } from 'node:path';
 import { planOf } from './plan.ts';
 import type { Report } from './report.ts';
+import { playScenario, readScenarios } from './scenario.ts';
 import { type RunResult, simulate } from './simulation.ts';
 
 /** A result as it goes from one process to another. */
@@ -35,10 +36,29 @@ export function runInChild({ from, to, step }: Range, report: Report, onResult: 
 
 /** In such a process: runs the range, and tells each result; with `isFirstEnough` up to the first violation. */
 export async function serveRange({ from, to, step }: Range, isFirstEnough: boolean): Promise<void> {
+  let isFound = false;
   for (let seed = from; seed < to; seed += step) {
     const result = await simulate(planOf(seed));
-    await new Promise<void>((sent) => void process.send?.({ ...result, faults: [...result.faults] } satisfies Sent, () => sent()));
-    if (isFirstEnough && result.violation !== undefined) break;
+    await tell({ ...result, faults: [...result.faults] } satisfies Sent);
+    isFound = result.violation !== undefined;
+    if (isFirstEnough && isFound) break;
   }
+  if (isFirstEnough && !isFound) await tellScenarios();
   process.disconnect();
+}
+
+/** The scenarios too, for a planted bug: what one says counts as a violation. */
+async function tellScenarios(): Promise<void> {
+  for (const { name, text } of readScenarios()) {
+    try {
+      await playScenario(text);
+    } catch (error) {
+      await tell({ seed: 0, violation: { rule: 'scenario', said: `${name}: ${(error as Error).message}`, atMs: 0 } });
+      return;
+    }
+  }
+}
+
+function tell(result: Sent | Pick<Sent, 'seed' | 'violation'>): Promise<void> {
+  return new Promise((sent) => void process.send?.(result, () => sent()));
 }

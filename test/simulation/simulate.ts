@@ -98,7 +98,7 @@ async function planted(jobs: number): Promise<void> {
     }
   };
   await Promise.all(Array.from({ length: jobs }, search));
-  console.log(`${found} of ${names.length} planted bugs found within ${QUICK_SEEDS} seeds`);
+  console.log(`${found} of ${names.length} planted bugs found within ${QUICK_SEEDS} seeds and the scenarios`);
   if (found < names.length) process.exitCode = 1;
 }
 

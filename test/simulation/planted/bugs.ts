@@ -193,13 +193,8 @@ export const PLANTED_BUGS: readonly PlantedBug[] = [
     edits: [
       {
         file: 'packages/runtime/src/journal/snapshotter.ts',
-        find: '    shadow.recorder = since;\n',
-        replace: '',
-      },
-      {
-        file: 'packages/runtime/src/journal/snapshotter.ts',
-        find: '    await parts?.flush();\n',
-        replace: '    await parts?.flush();\n    shadow.recorder = since;\n',
+        find: '      const rest = made.since.changes;',
+        replace: '      const rest: typeof made.since.changes = [];',
       },
     ],
   },

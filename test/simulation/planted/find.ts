@@ -1,4 +1,4 @@
-// Looks for a planted bug with the seeds of the quick run, in a process of its own whose sources have it.
+// Looks for a planted bug with what the quick run has, its seeds and its scenarios, in a process of its own whose sources have it.
 import { fork } from 'node:child_process';
 import { resolve } from 'node:path';
 import type { Sent } from '../batch.ts';
@@ -12,7 +12,7 @@ export interface Found {
   readonly said: string;
 }
 
-/** The first seed that shows the bug; undefined where none of the first `seeds` does. @throws Error where the process fails */
+/** What shows the bug: a seed, or (seed 0) a scenario; undefined where none of the first `seeds` and no scenario does. @throws Error where the process fails */
 export function findPlanted(name: string, seeds: number): Promise<Found | undefined> {
   return new Promise((done, reject) => {
     let found: Found | undefined;

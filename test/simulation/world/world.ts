@@ -55,6 +55,7 @@ export class World {
   /** Faults that happened, by kind. */
   readonly faults = new Map<string, number>();
   isClosing = false;
+  #isCrashDue = false;
   readonly #random: SeededRandom;
   readonly #operator: Machine;
   #config: ClusterConfig;
@@ -291,6 +292,24 @@ export class World {
     return () => this.#startTroubles.delete(trouble);
   }
 
+  /** A process that no fault knows. */
+  addMachine(name: string): Machine {
+    return this.#machine(name);
+  }
+
+  /** The next worker that is told whose it is dies of it. */
+  crashOnActivation(): void {
+    this.#isCrashDue = true;
+  }
+
+  /** An operator gives a pool another setting. */
+  apply(pool: string, setting: string): void {
+    const key = setting.split(':')[0] ?? '';
+    const others = this.#yaml.split('\n').filter((line) => !line.startsWith(`    ${key}:`));
+    this.#yaml = others.join('\n').replace(`  ${pool}:\n`, `  ${pool}:\n    ${setting}\n`);
+    this.#apply();
+  }
+
   /** An operator applies another configuration. */
   reconfigure(random: Random): void {
     const chance = random.next();
@@ -303,6 +322,10 @@ export class World {
         /recycle: \S+\n(?: {4}worker: .*\n)?/,
         (was) => `${was.split('\n')[0]}\n    worker: { env: { V: "${this.#made++}" } }\n`,
       );
+    this.#apply();
+  }
+
+  #apply(): void {
     this.#config = parse(this.#yaml);
     const request = encode({ type: 'apply', yaml: withCluster(this.#yaml) });
     this.#operator.bus.request(subjects.admin(), request, { timeoutMs: 5_000 }).then(
@@ -426,6 +449,9 @@ export class World {
     activating: (worker, context) => {
       this.trace.add(`worker ${worker.slot} activates ${context.reservation} for ${context.org}`);
       this.referee.activating(worker, context);
+      if (!this.#isCrashDue) return;
+      this.#isCrashDue = false;
+      this.yard.end(worker.slot, 'SIGKILL');
     },
   };
   readonly #clientWitness: ConstructorParameters<typeof SimClient>[0]['witness'] = {
