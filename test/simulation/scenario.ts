@@ -6,13 +6,14 @@
 //   run D                                  time passes
 //   N reserve POOL [org=ORG] [wait=D] [retry=D]   N requests, each of an org of its own where none is named
 //   release N · give up N                  the oldest that are granted; that still ask
+//   everybody uses                         each holder asks its worker for something
 //   tenants come and go                    one more process of them, until the end
 //   kill|pause|cut|disconnect the owner of SHARD [for D] · the owner of SHARD leaves
 //   acknowledgements are lost for D · pause the standbys of SHARD for D
 //   cut the worker of a tenant for D
 //   add a replica · crash N · crash on activation
 //   starts take D|fail|work · activations fail|work · exits are not told · lists are D old
-//   late CUTS|FOLLOWERS by D               messages of that kind are late and doubled
+//   late CUTS|FOLLOWERS|COMMANDS by D      messages of that kind (commands: to and from workers) are late and doubled
 //   template POOL · set POOL KEY=VALUE     an operator applies another configuration
 //   expect WHAT = | <= | >= N              see `measure`
 //   converges                              everybody releases, and all that has to be so in the end is so
@@ -36,7 +37,7 @@ interface Asked extends ClientRequest {
   readonly giveUp: AbortController;
 }
 
-const KINDS: Readonly<Record<string, string>> = { cuts: '.miss.', followers: 'follow' };
+const KINDS: Readonly<Record<string, string>> = { cuts: '.miss.', followers: 'follow', commands: '.v1.worker.' };
 const LOST: JournalTrouble = {
   acknowledgementLost: 1,
   lost: 0,
@@ -109,6 +110,7 @@ class Player {
     if (second === 'reserve') return this.#reserve(Number(first), rest[0] ?? '', optionsOf(rest));
     if (first === 'release') return this.#release(Number(second));
     if (words.startsWith('give up')) return this.#giveUp(Number(rest[0]));
+    if (words === 'everybody uses') return this.#use();
     if (first === 'expect') return this.#expect(words.slice('expect '.length));
     if (first === 'converges') return this.#converges();
     if (words === 'tenants come and go') return void world.addClient();
@@ -209,8 +211,8 @@ class Player {
       referee.asked(asked);
       try {
         const reservation = await this.#client.reserve(pool, { org, requestId, waitMs, ttlMs: 8_000, signal: asked.giveUp.signal });
-        const { id, slot, epoch, endpoint, token, ttlMs, source, waitedMs } = reservation;
-        const grant: Grant = { id, slot, org, epoch, endpoint, token, subject: subjects.reservation(id), ttlMs };
+        const { source, waitedMs } = reservation;
+        const grant = grantOf(asked, reservation);
         referee.told(asked, { ok: true, reservation: grant, source, waitedMs });
         this.#grantedBy.set(source, (this.#grantedBy.get(source) ?? 0) + 1);
         asked.reservation = reservation;
@@ -238,6 +240,12 @@ class Player {
       void asked.reservation.release().catch(() => undefined);
     }
     await clock.run(50);
+  }
+
+  #use(): void {
+    for (const asked of this.#asked) {
+      if (asked.state === 'granted' && asked.reservation !== undefined) this.#world.referee.used(asked, grantOf(asked, asked.reservation));
+    }
   }
 
   #giveUp(count: number): void {
@@ -304,6 +312,10 @@ class Player {
         throw new Error(`${kind} cannot be measured`);
     }
   }
+}
+
+function grantOf({ org }: Asked, { id, slot, epoch, endpoint, token, ttlMs }: Reservation): Grant {
+  return { id, slot, org, epoch, endpoint, token, subject: subjects.reservation(id), ttlMs };
 }
 
 function planFrom(settings: readonly string[]): Plan {
