@@ -44,12 +44,13 @@ export class Door implements AsyncDisposable {
     return this.#ask<ReserveAnswer>(subjects.reserve(pool), request, (request.waitMs ?? 0) + TRY_MS);
   }
 
-  /** Renews or releases one reservation, until somebody answers. */
-  async settle(what: 'renew' | 'release', { id, epoch }: ReservationRef): Promise<RefResult> {
+  /** Renews or releases one reservation, until somebody answers; `onTry` is called before each message. */
+  async settle(what: 'renew' | 'release', { id, epoch }: ReservationRef, onTry?: () => void): Promise<RefResult> {
     const { results } = await this.#ask<{ readonly ok: true; readonly results: readonly RefResult[] }>(
       subjects[what](),
       [{ id, epoch }],
       TRY_MS,
+      onTry,
     );
     const [result] = results;
     if (result === undefined) throw new Error(`${what}: no result`);
@@ -71,8 +72,9 @@ export class Door implements AsyncDisposable {
     await (await this.#connecting)?.close();
   }
 
-  async #ask<T>(subject: string, body: unknown, timeoutMs: number): Promise<T> {
+  async #ask<T>(subject: string, body: unknown, timeoutMs: number, onTry?: () => void): Promise<T> {
     return eventually(async () => {
+      onTry?.();
       const message = await (await this.bus()).request(subject, encode(body), { timeoutMs });
       const answer = decode(message.data) as T | ErrorAnswer;
       if (isError(answer)) throw new Error(`${subject}: ${JSON.stringify(answer.error)}`);
