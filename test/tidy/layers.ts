@@ -28,7 +28,8 @@ export const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   'packages/worker': [...INNER, 'nats'],
   'packages/testkit': [...INNER, 'nats'],
   // The command is an application too: `muster bench tenants` reserves as any other does.
-  'packages/cli': [...INNER, 'nats', 'client'],
+  // `muster doctor` looks at a Kubernetes API as the driver sees it.
+  'packages/cli': [...INNER, 'nats', 'client', 'kubernetes'],
   'services/control-plane': [...INNER, 'runtime', 'pool', 'nats', 'process', 'kubernetes'],
   'services/host': [...INNER, 'nats', 'process', 'worker'],
   'services/duckdb-worker': [...INNER, 'worker'],
@@ -44,6 +45,9 @@ const ROOMS: readonly { readonly vendor: RegExp; readonly rooms: readonly string
   { vendor: /^prom-client$/, rooms: ['services/control-plane'] },
   { vendor: /^(vitest|fast-check)(\/|$)/, rooms: ['packages/testkit'] },
 ];
+
+/** Loaded only by who needs them, so that nothing else starts later for them: most of a second each. */
+const LATE: readonly string[] = ['@kubernetes/client-node'];
 
 /** Packages without input or output: nothing of Node's but what computes. */
 const PURE: Readonly<Record<string, readonly string[]>> = {
@@ -69,7 +73,7 @@ function checkFile(file: SourceFile): readonly Violation[] {
   });
 }
 
-function whyNot(path: string, workspace: string, { from }: Import): string | undefined {
+function whyNot(path: string, workspace: string, { from, isTypeOnly, isDynamic }: Import): string | undefined {
   if (from.startsWith('.')) {
     const target = posix.join(posix.dirname(path), from);
     return workspaceOf(target) === workspace ? undefined : `${from} leaves ${workspace}: import other packages by name`;
@@ -78,6 +82,7 @@ function whyNot(path: string, workspace: string, { from }: Import): string | und
   if (isTest(path)) return undefined;
   const room = ROOMS.find(({ vendor }) => vendor.test(from));
   if (room !== undefined && !room.rooms.includes(workspace)) return `${from} is known to ${room.rooms.join(', ')} alone`;
+  if (LATE.includes(from) && !isTypeOnly && !isDynamic) return `${from} takes long to load: import() it where it is wanted`;
   const allowed = PURE[workspace];
   if (allowed !== undefined && from.startsWith('node:') && !allowed.includes(from)) return `${workspace} may not use ${from}`;
   return undefined;

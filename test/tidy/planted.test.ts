@@ -32,6 +32,7 @@ describe('layers', () => {
     ['packages/client/src/a.ts', "import { connect } from '@nats-io/transport-node';"],
     ['packages/pool/src/a.ts', "import { pino } from 'pino';"],
     ['packages/client/src/a.ts', "import { setup } from 'xstate';"],
+    ['packages/kubernetes/src/a.ts', "import { KubeConfig, type V1Pod } from '@kubernetes/client-node';"],
     ['packages/domain/src/a.ts', "import { readFile } from 'node:fs';"],
     ['packages/pool/src/a.ts', "import { setTimeout } from 'node:timers/promises';"],
   ])('%s may not %j', (path, text) => {
@@ -42,6 +43,7 @@ describe('layers', () => {
     ['packages/pool/src/a.ts', "import { x } from '@muster/runtime';\nimport { y } from './b.ts';\nimport { setup } from 'xstate';"],
     ['packages/cli/src/a.ts', "import { x } from '@muster/client';\nimport { y } from '@muster/nats';"],
     ['packages/pool/src/a.test.ts', "import { x } from '@muster/testkit';\nimport { readFile } from 'node:fs';"],
+    ['packages/kubernetes/src/a.ts', "import type { V1Pod } from '@kubernetes/client-node';\nawait import('@kubernetes/client-node');"],
     ['packages/runtime/test/replica.ts', "import { x } from '@muster/runtime';\nimport { y } from '@muster/nats';"],
     ['services/control-plane/src/compose.ts', "import { x } from '@muster/nats';\nimport { y } from '@muster/process';"],
     ['test/end-to-end/a.test.ts', "import { x } from '@muster/cli';\nimport { y } from '@muster/nats';"],

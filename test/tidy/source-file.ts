@@ -104,6 +104,8 @@ export interface Import {
   readonly from: string;
   readonly line: number;
   readonly isTypeOnly: boolean;
+  /** `import()`: loaded when it is wanted. */
+  readonly isDynamic: boolean;
 }
 
 const IMPORT = /^[ \t]*(?:import|export)\s+(type\s)?[^;'"]*?from\s+'([^']+)'|^[ \t]*import\s+'([^']+)'|\bimport\(\s*'([^']+)'/gm;
@@ -114,6 +116,7 @@ export function importsOf({ text }: SourceFile): readonly Import[] {
     from: match[2] ?? match[3] ?? match[4] ?? '',
     line: lineAt(text, match.index),
     isTypeOnly: match[1] !== undefined,
+    isDynamic: match[4] !== undefined,
   }));
 }
 
