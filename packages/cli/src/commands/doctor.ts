@@ -7,6 +7,7 @@ import { type FoundServers, findServers } from '../cluster/find-servers.ts';
 import type { CliContext } from '../context.ts';
 import { examineCluster } from '../doctor/examine-cluster.ts';
 import { examineConfiguration } from '../doctor/examine-configuration.ts';
+import { examineKubernetes } from '../doctor/examine-kubernetes.ts';
 import { examineNats } from '../doctor/examine-nats.ts';
 import { type Finding, findingsText } from '../doctor/finding.ts';
 import { CliError } from '../exit.ts';
@@ -35,7 +36,15 @@ export const registerDoctor: RegisterCommands = (program, context) => {
 
 async function examine(context: CliContext, options: DoctorOptions): Promise<void> {
   const { findings: ofFile, parsed } = examineConfiguration(resolve(context.folder, options.config));
-  const findings = [...ofFile, ...(parsed === undefined ? [] : await examineServers(context, options, parsed))];
+  const findings = [...ofFile];
+  if (parsed !== undefined) {
+    findings.push(...(await examineServers(context, options, parsed)));
+    if (Object.values(parsed.config.pools).some(({ driver }) => driver === 'kubernetes')) {
+      // What nobody else waits for: its client library takes longer to load than all the rest.
+      const { inspectKubernetes } = await import('@muster/kubernetes');
+      findings.push(...examineKubernetes(await inspectKubernetes(parsed.kubernetes, context.clock)));
+    }
+  }
   const isSound = findings.every(({ level }) => level !== 'problem');
   show(context, options, { ok: isSound, findings }, () => findingsText(findings));
   if (!isSound) throw new CliError('unsound', 'there are problems', { isAnswered: true, hint: 'mend the first one, and ask again' });

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { connectNats, makeAccessFiles, newAccessBook } from '@muster/nats';
 import { SystemClock, SystemRandom, silentLogger } from '@muster/ports';
 import { encode, subjects } from '@muster/protocol';
-import { freePort, natsServerBinaries, startNatsServer, type TestNatsServer, tempDir } from '@muster/testkit';
+import { freePort, natsServerBinaries, startKubernetesDouble, startNatsServer, type TestNatsServer, tempDir } from '@muster/testkit';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { NatsTarget } from '../cluster/find-servers.ts';
 import { readEnvironment } from '../config.ts';
@@ -73,6 +73,28 @@ describe('without a server', () => {
     expect(findings.map(({ level }) => level)).toEqual(['ok', 'warning', 'problem']);
     expect(only(findings, 'connection').says).toContain(NOWHERE);
   });
+});
+
+it('looks at the Kubernetes API of pools of pods, and names the rights that are missing', async () => {
+  await using double = await startKubernetesDouble({ namespaces: ['workers'] });
+  const look = async (token: string) => {
+    const kubeconfig = join(folder, 'kubeconfig');
+    await double.writeKubeconfig(kubeconfig, { token });
+    const pod = '{ spec: { containers: [{ name: worker, image: worker }] } }';
+    const connection = `kubernetes: { kubeconfig: ${kubeconfig}, namespace: workers }`;
+    writeFileSync(
+      join(folder, 'muster.yaml'),
+      `${GOOD}${connection}\n`.replace('driver: simulated', `driver: kubernetes, podTemplate: ${pod}`),
+    );
+    return (await doctor(`--nats ${NOWHERE}`)).findings.filter(({ area }) => area === 'kubernetes');
+  };
+  expect((await look(double.adminToken)).map(({ check, level }) => `${check} ${level}`)).toEqual(['version ok', 'rights ok']);
+  expect(only(await look(double.addUser('stranger')), 'rights')).toMatchObject({
+    level: 'problem',
+    says: expect.stringContaining('may not create pods, '),
+    mend: expect.stringContaining('rbac.yaml'),
+  });
+  expect(only(await look('nobody'), 'connection').says).toContain('does not know who asks');
 });
 
 describe.each(natsServerBinaries())('on nats-server $version', ({ path, version }) => {
