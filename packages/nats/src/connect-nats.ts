@@ -1,6 +1,8 @@
 import { readFileSync } from 'node:fs';
+import { isIP } from 'node:net';
+import { checkServerIdentity, type PeerCertificate } from 'node:tls';
 import type { Clock, Logger, MessageBus, Random } from '@muster/ports';
-import { MusterError, type NatsAccess, type NatsCredentials } from '@muster/protocol';
+import { MusterError, type NatsAccess, type NatsCredentials, type NatsTls } from '@muster/protocol';
 import { connect, type NodeConnectionOptions } from '@nats-io/transport-node';
 import { parseCredentials, type ReadCredentials } from './access/credentials-file.ts';
 import { type ClusterStore, type ClusterStoreOptions, openClusterStore } from './cluster-store.ts';
@@ -60,7 +62,7 @@ export async function connectNats(options: NatsOptions): Promise<NatsConnected> 
     reconnectDelayHandler: () => REDIAL_MIN_MS + random.next() * REDIAL_SPREAD_MS,
     waitOnFirstConnect: options.waitOnFirstConnect ?? false,
     ...(inboxPrefix === undefined ? {} : { inboxPrefix }),
-    ...(options.tls === undefined ? {} : { tls: options.tls }),
+    ...(options.tls === undefined ? {} : { tls: toTls(options.tls, addresses) }),
     ...proof,
   };
   try {
@@ -80,7 +82,14 @@ export async function connectNats(options: NatsOptions): Promise<NatsConnected> 
   }
 }
 
-function readAddress(address: string): { readonly server: string; readonly credentials: NatsCredentials | undefined } {
+interface Address {
+  readonly server: string;
+  /** Without the brackets of IPv6. */
+  readonly host: string;
+  readonly credentials: NatsCredentials | undefined;
+}
+
+function readAddress(address: string): Address {
   let url: URL;
   try {
     url = new URL(address.includes('://') ? address : `nats://${address}`);
@@ -88,10 +97,24 @@ function readAddress(address: string): { readonly server: string; readonly crede
     throw new MusterError('bad-request', `nats.servers: ${JSON.stringify(address)} is not an address`, { field: 'nats.servers', cause });
   }
   const server = `${url.protocol}//${url.hostname}:${url.port === '' ? '4222' : url.port}`;
-  if (url.username === '') return { server, credentials: undefined };
+  const host = url.hostname.replace(/^\[|\]$/g, '');
+  if (url.username === '') return { server, host, credentials: undefined };
   const user = decodeURIComponent(url.username);
   const password = decodeURIComponent(url.password);
-  return { server, credentials: password === '' ? { kind: 'token', token: user } : { kind: 'user', user, password } };
+  return { server, host, credentials: password === '' ? { kind: 'token', token: user } : { kind: 'user', user, password } };
+}
+
+/**
+ * The client gives Node no name for a server that is named by its address, and Node then looks for `localhost` in the
+ * certificate: what it has to be for is one of the addresses that were given.
+ */
+function toTls(tls: NatsTls, addresses: readonly { readonly host: string }[]): NonNullable<NodeConnectionOptions['tls']> {
+  const hosts = addresses.map(({ host }) => host).filter((host) => isIP(host) !== 0 || host === 'localhost');
+  const identify = (name: string, certificate: PeerCertificate): Error | undefined => {
+    const found = (name === 'localhost' ? hosts : [name]).map((host) => checkServerIdentity(host, certificate));
+    return found.includes(undefined) ? undefined : (found[0] ?? checkServerIdentity(name, certificate));
+  };
+  return { ...tls, checkServerIdentity: identify } as NonNullable<NodeConnectionOptions['tls']>;
 }
 
 interface Proof {
