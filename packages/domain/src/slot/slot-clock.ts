@@ -1,5 +1,5 @@
-import type { PoolSpec } from '../pool-spec.ts';
 import { BUDGETS } from '../budgets.ts';
+import type { PoolSpec } from '../pool-spec.ts';
 import { isHeld, type SlotEvent, type SlotHold, type SlotStateName } from './slot-machine.ts';
 
 /** The clock of one state of a slot: started on entering it, touched by nothing else. */

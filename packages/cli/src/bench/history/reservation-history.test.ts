@@ -442,6 +442,19 @@ describe('ReservationHistory', () => {
     expect(history.check()).toEqual({ lost: 1, givenTwice: 0, findings: ['a lost p-1 (epoch 1): worker-lost'] });
   });
 
+  it.each([
+    ['finds itself done by a try of the cluster, which asks again after 10 ms', 'released', 45, 0],
+    ['finds itself done sooner than anybody tries again', 'released', 9, 1],
+    ['finds the lease over, however long it took', 'lease-expired', 45, 1],
+  ])('a release that was sent once %s (H5)', (_what, outcome, tookMs, lost) => {
+    const history = new ReservationHistory();
+    const given = grant('p-1', 1, 'a', 0);
+    history.granted(given);
+    history.releasing(given, 100);
+    history.released(given, outcome, 100 + tookMs);
+    expect(history.check()).toMatchObject({ lost, givenTwice: 0 });
+  });
+
   it('counts data of another org as given twice (H9)', () => {
     const history = new ReservationHistory();
     history.sawForeignData('a', 'key 3 is of tenant 2');

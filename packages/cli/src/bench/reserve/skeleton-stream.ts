@@ -1,6 +1,6 @@
-import type { NatsTarget } from '../../cluster/find-servers.ts';
 import type { MessageBus } from '@muster/ports';
 import { decode, encode } from '@muster/protocol';
+import type { NatsTarget } from '../../cluster/find-servers.ts';
 import { CliError } from '../../exit.ts';
 
 /** How a process of the skeleton is started. */
