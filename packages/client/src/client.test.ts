@@ -1,5 +1,5 @@
 import { shardForOrg } from '@muster/domain';
-import { MusterError, type ReserveAnswer } from '@muster/protocol';
+import { encode, MusterError, type ReserveAnswer, subjects } from '@muster/protocol';
 import { describe, expect, it } from 'vitest';
 import { MissError } from './errors.ts';
 import { elsewhere, grant, makeCluster } from './fake-shard.ts';
@@ -125,6 +125,31 @@ describe('reserve', () => {
     expect(of('cancel').length).toBeGreaterThanOrEqual(2);
     expect(of('reserve')).toHaveLength(1);
     await expect(client.reserve('duckdb', { org: 'acme', signal: abort.signal })).rejects.toBeInstanceOf(MusterError);
+  });
+
+  it.each([
+    ['an id of its own: nobody could', undefined, 1],
+    ['an id that its caller gave, who may', 'r1', 0],
+  ])('releases the grant of a copy that comes after the refusal, for %s come back for it', async (_what, requestId, releases) => {
+    const { client, clock, server, own, of } = makeCluster();
+    let late: (() => void) | undefined;
+    server.subscribe(subjects.shardRequest('duckdb'), (message) => {
+      late ??= () => message.respond(encode({ epoch: 1, answer: grant() }));
+    });
+    own('duckdb', ({ body }, nth) => {
+      if (body.type === 'release') return { epoch: 1, answer: { ok: true, results: [{ id: 'duckdb-s1_1', ok: true }] } };
+      return nth === 0 ? undefined : { epoch: 1, answer: miss('org-cap') };
+    });
+    const answer = client.tryReserve('duckdb', { org: 'acme', ...(requestId === undefined ? {} : { requestId }) });
+    expect(await clock.resolve(answer)).toEqual(miss('org-cap'));
+    expect(of('reserve')).toHaveLength(2);
+    late?.();
+    await clock.run(1_000);
+    const released = of('release').map(({ body }) => body);
+    expect(released).toEqual(
+      Array.from({ length: releases }, () => ({ type: 'release', reservations: [{ id: 'duckdb-s1_1', epoch: 1 }] })),
+    );
+    expect(of('cancel')).toEqual([]);
   });
 
   it('does not send anything for a signal that is aborted already', async () => {

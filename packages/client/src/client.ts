@@ -27,7 +27,10 @@ export interface ReserveOptions {
   readonly waitMs?: number;
   /** The lease, ms; default the pool's. It is renewed at a third of it. */
   readonly ttlMs?: number;
-  /** Asking again with the same id gives the same reservation; default a new one for each call. */
+  /**
+   * Asking again with the same id gives the same reservation; default a new one for each call. Whoever gives one and is
+   * refused asks again with it: a message of it that was late may have been granted.
+   */
   readonly requestId?: string;
   /** Passed to the worker, never stored; at most 32 KiB as JSON. */
   readonly activation?: Readonly<Record<string, unknown>>;
@@ -55,7 +58,8 @@ export class MusterClient implements AsyncDisposable {
   readonly #link: ShardLink;
   readonly #pools: PoolDirectory;
   readonly #renewals: Renewals;
-  readonly #cancels = new Set<Promise<void>>();
+  /** Cancels and releases of requests that are over. */
+  readonly #inBackground = new Set<Promise<void>>();
   readonly #closeLink: (() => Promise<void>) | undefined;
   #isClosed = false;
 
@@ -110,12 +114,9 @@ export class MusterClient implements AsyncDisposable {
       startedMs,
       untilMs,
       signal,
+      inBackground: (work) => this.#remember(work),
     });
-    try {
-      return await pending.answer;
-    } finally {
-      this.#remember(pending.cancelled());
-    }
+    return pending.answer;
   }
 
   /**
@@ -138,7 +139,7 @@ export class MusterClient implements AsyncDisposable {
   async close(): Promise<void> {
     this.#isClosed = true;
     this.#renewals.close();
-    await Promise.all(this.#cancels);
+    await Promise.all(this.#inBackground);
     await this.#closeLink?.();
   }
 
@@ -166,9 +167,9 @@ export class MusterClient implements AsyncDisposable {
     return reservation;
   }
 
-  #remember(cancel: Promise<void>): void {
-    this.#cancels.add(cancel);
-    void cancel.then(() => this.#cancels.delete(cancel));
+  #remember(work: Promise<void>): void {
+    this.#inBackground.add(work);
+    void work.then(() => this.#inBackground.delete(work));
   }
 
   #assertOpen(): void {

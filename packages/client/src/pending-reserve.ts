@@ -6,13 +6,15 @@
 //       wherever, there is one reservation.
 //   P2. While unanswered it is repeated every 2 s on top of what is pending: a waiter that nobody repeats loses its place.
 //   P3. A request given up (signal, deadline) is cancelled, whatever it has become.
+//   P4. A copy that was late may be granted after another one was refused. Where the id is the client's own nobody can come
+//       back for that grant, so it is released; where the caller gave the id it is the caller's, under that id.
 import type { Clock, Logger, Timer } from '@muster/ports';
 import { MusterError, type ReserveAnswer } from '@muster/protocol';
 import type { ShardCommandInput, ShardLink, ShardReply } from './shard-link.ts';
 
 const REPEAT_MS = 2_000;
-/** How long a cancel is tried. Unheard, the lease (or the 5 s of an untouched waiter) ends what is left. */
-const CANCEL_MS = 10_000;
+/** How long a cancel or a release is tried. Unheard, the lease (or the 5 s of an untouched waiter) ends what is left. */
+const CLEAN_UP_MS = 10_000;
 
 export interface PendingReserveOptions {
   readonly shard: string;
@@ -26,6 +28,8 @@ export interface PendingReserveOptions {
   readonly startedMs: number;
   readonly untilMs: number;
   readonly signal: AbortSignal | undefined;
+  /** Given what has to be done when the request is over; it never rejects. */
+  readonly inBackground: (work: Promise<void>) => void;
 }
 
 export class PendingReserve {
@@ -37,11 +41,11 @@ export class PendingReserve {
   readonly #deadline: Timer;
   #next: { readonly atMs: number; readonly timer: Timer } | undefined;
   #isSettled = false;
+  #isRefused = false;
   #failures = 0;
   #highestEpoch = 0;
   #stale: ReserveAnswer | undefined;
   #why = 'no answer';
-  #cancelled: Promise<void> | undefined;
 
   constructor(link: ShardLink, clock: Clock, logger: Logger, options: PendingReserveOptions) {
     this.#link = link;
@@ -56,11 +60,6 @@ export class PendingReserve {
   /** @throws MusterError `timeout`, or what a message could not be sent for; the signal's reason */
   get answer(): Promise<ReserveAnswer> {
     return this.#result.promise;
-  }
-
-  /** Resolves when a cancel that was necessary has been answered, or given up. Never rejects. */
-  async cancelled(): Promise<void> {
-    await this.#cancelled;
   }
 
   #send(): void {
@@ -88,7 +87,7 @@ export class PendingReserve {
   }
 
   #take(reply: ShardReply): void {
-    if (this.#isSettled) return;
+    if (this.#isSettled) return this.#tooLate(reply);
     const isOld = reply.epoch < this.#highestEpoch;
     this.#highestEpoch = Math.max(this.#highestEpoch, reply.epoch);
     if (reply.kind === 'again') {
@@ -99,7 +98,7 @@ export class PendingReserve {
     const answer: ReserveAnswer = reply.kind === 'answer' ? (reply.answer as ReserveAnswer) : { ok: false, error: reply.error };
     const isStopping = !answer.ok && 'miss' in answer && answer.miss.reason === 'shutting-down';
     if (!isOld && !isStopping) {
-      this.#settle(() => this.#result.resolve(answer));
+      this.#resolve(answer);
       return;
     }
     this.#stale = answer;
@@ -129,7 +128,7 @@ export class PendingReserve {
   #expire(): void {
     const { shard, org, untilMs, startedMs } = this.#options;
     const stale = this.#stale;
-    if (stale !== undefined) this.#settle(() => this.#result.resolve(stale));
+    if (stale !== undefined) this.#resolve(stale);
     else {
       const waitedMs = Math.round(untilMs - startedMs);
       const error = new MusterError('timeout', `reserve for ${org} on shard ${shard} was not answered in ${waitedMs} ms: ${this.#why}`);
@@ -140,12 +139,33 @@ export class PendingReserve {
   #giveUp(finish: () => void): void {
     if (this.#isSettled) return;
     this.#settle(finish);
-    const { shard, org, requestId } = this.#options;
-    const untilMs = this.#clock.monotonicMs() + CANCEL_MS;
-    this.#cancelled = this.#link.ask(shard, { type: 'cancel', org, requestId }, { untilMs }).then(
+    const { org, requestId } = this.#options;
+    this.#cleanUp({ type: 'cancel', org, requestId });
+  }
+
+  /** What comes after the request was settled. */
+  #tooLate(reply: ShardReply): void {
+    if (!this.#isRefused || this.#options.isIdGiven || reply.kind !== 'answer') return;
+    const answer = reply.answer as ReserveAnswer;
+    if (!answer.ok) return;
+    const { id, epoch } = answer.reservation;
+    this.#cleanUp({ type: 'release', reservations: [{ id, epoch }] });
+  }
+
+  #cleanUp(command: ShardCommandInput): void {
+    const { shard, org, inBackground } = this.#options;
+    const untilMs = this.#clock.monotonicMs() + CLEAN_UP_MS;
+    const asking = this.#link.ask(shard, command, { untilMs }).then(
       () => undefined,
-      (error: unknown) => this.#logger.warn({ error, shard, org }, 'a cancel was not answered; the lease ends what is left'),
+      (error: unknown) =>
+        this.#logger.warn({ error, shard, org, command: command.type }, 'could not take a request back; the lease ends what is left'),
     );
+    inBackground(asking);
+  }
+
+  #resolve(answer: ReserveAnswer): void {
+    this.#isRefused = !answer.ok;
+    this.#settle(() => this.#result.resolve(answer));
   }
 
   #settle(finish: () => void): void {

@@ -222,6 +222,8 @@ export interface Shadow {
 export interface AskAnswer {
   readonly epoch: number;
   readonly value: unknown;
+  /** How often it was sent. With more than once, a copy that was late may still arrive, after this answer. */
+  readonly tries: number;
 }
 
 export interface ReplicaStatus {

@@ -3,7 +3,7 @@
 import { SeededRandom } from '@muster/ports';
 import { subjects } from '@muster/protocol';
 import { expect, it } from 'vitest';
-import { emit, setup, assign } from 'xstate';
+import { assign, emit, setup } from 'xstate';
 import { type ActorAnswer, actorShard, defineActor } from './actor-shard.ts';
 import type { Shadow } from './contract.ts';
 import { type Replica, TestCluster } from './test-cluster.ts';

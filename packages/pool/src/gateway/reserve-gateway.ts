@@ -1,5 +1,8 @@
 // The public subjects of reserving (DESIGN 6.1), for anyone with a plain NATS client: any replica takes a request, checks
 // it, and asks the owner of its shard on the requester's behalf, again and again until the request is answered.
+//
+//   W1. A request whose id was made here is nobody's once it was refused, or not answered: it is cancelled where a copy of it
+//       may still be on its way, which would be granted to nobody. With an id of its requester's it may be asked again.
 import { BUDGETS, type ClusterConfig, ownOf, shardForOrg } from '@muster/domain';
 import type { BusMessage, Clock, Random, ServiceEndpoint } from '@muster/ports';
 import {
@@ -85,22 +88,28 @@ export class ReserveGateway {
     return new Promise((resolve, reject) => {
       let isDone = false;
       let open = 0;
+      let sent = 0;
       const ask = (): void => {
         if (isDone) return;
         const passedMs = Math.round(clock.monotonicMs() - beganMs);
         const waitedMs = Math.min(passedMs, LIMITS.waitMsMax);
         open += 1;
+        sent += 1;
         runtime.ask(shard, { ...body, waitedMs }, { timeoutMs: Math.max(1, timeoutMs - passedMs), id: body.requestId }).then(
-          ({ value }) => {
+          ({ value, tries }) => {
+            if (isDone) return;
             isDone = true;
             repeat?.cancel();
-            resolve(value as ReserveAnswer);
+            const answer = value as ReserveAnswer;
+            if (!answer.ok && Math.max(sent, tries) > 1) this.#takeBack(shard, body);
+            resolve(answer);
           },
           (error: unknown) => {
             open -= 1;
             if (open > 0 || isDone) return;
             isDone = true;
             repeat?.cancel();
+            if (isMusterError(error, 'timeout')) this.#takeBack(shard, body);
             reject(error instanceof Error ? error : new Error(String(error)));
           },
         );
@@ -109,6 +118,13 @@ export class ReserveGateway {
       let repeat: { cancel(): void } | undefined;
       ask();
     });
+  }
+
+  #takeBack(shard: string, { org, requestId, isIdGiven }: Extract<ShardCommand, { type: 'reserve' }>): void {
+    if (isIdGiven) return;
+    const cancel = { type: 'cancel', org, requestId };
+    // Unheard, the lease ends what is left.
+    this.#options.runtime.ask(shard, cancel, { timeoutMs: BUDGETS.askMs }).catch(() => undefined);
   }
 
   async #refs(message: BusMessage, type: 'renew' | 'release'): Promise<unknown> {

@@ -171,7 +171,7 @@ export class Router {
       return;
     }
     this.heardEpoch(ask.shard, epoch);
-    if (this.#pending.delete(ask)) ask.resolve({ epoch, value });
+    if (this.#pending.delete(ask)) ask.resolve({ epoch, value, tries: ask.tries });
   }
 
   #refused(ask: Ask, epoch: number, error: CommandError): void {
