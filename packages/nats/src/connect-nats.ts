@@ -1,17 +1,16 @@
 import { readFileSync } from 'node:fs';
-import { isIP } from 'node:net';
-import { checkServerIdentity, type PeerCertificate } from 'node:tls';
 import type { Clock, Logger, MessageBus, Random } from '@muster/ports';
-import { MusterError, type NatsAccess, type NatsCredentials, type NatsTls } from '@muster/protocol';
-import { connect, type NodeConnectionOptions } from '@nats-io/transport-node';
+import { MusterError, type NatsAccess, type NatsCredentials } from '@muster/protocol';
+import { connect, type NatsConnection, type NodeConnectionOptions } from '@nats-io/transport-node';
 import { parseCredentials, type ReadCredentials } from './access/credentials-file.ts';
 import { type ClusterStore, type ClusterStoreOptions, openClusterStore } from './cluster-store.ts';
 import { type InspectOptions, inspectNats, type NatsInspection } from './inspect.ts';
 import { NatsLink } from './nats-link.ts';
 import { NatsMessageBus } from './nats-message-bus.ts';
+import { tlsProblemOf, toTlsSettings } from './tls.ts';
 
 export interface NatsOptions extends NatsAccess {
-  /** Addresses: `nats://host:4222`; a user and password in the first one count where `credentials` is left out. */
+  /** Addresses: `nats://host:4222`, or `tls://` where nothing else is to be spoken; a user and password in the first one count where `credentials` is left out. */
   readonly servers: readonly string[];
   /** Shown by the server (`nats server list connections`). */
   readonly name: string;
@@ -41,6 +40,9 @@ const DIAL_TIMEOUT_MS = 5000;
 const PING_MS = 5000;
 const REDIAL_MIN_MS = 100;
 const REDIAL_SPREAD_MS = 200;
+/** Who waits for its first connection says after this why there is none, and again when that changes. */
+const FIRST_WORD_MS = 2_000;
+const FURTHER_WORDS_MS = 15_000;
 
 /**
  * Connects to NATS. The connection is kept for good: it dials again until it is closed, and buffers nothing meanwhile.
@@ -51,6 +53,8 @@ export async function connectNats(options: NatsOptions): Promise<NatsConnected> 
   const addresses = options.servers.map(readAddress);
   const { settings: proof, inboxPrefix: ownPrefix } = toSettings(options.credentials ?? addresses[0]?.credentials);
   const inboxPrefix = options.inboxPrefix ?? ownPrefix;
+  // The client takes an address with tls: for any other, and a server that does not speak TLS for good enough.
+  const tls = options.tls ?? (addresses.some(({ server }) => server.startsWith('tls:')) ? {} : undefined);
   const settings: NodeConnectionOptions = {
     servers: addresses.map(({ server }) => server),
     name: options.name,
@@ -62,11 +66,12 @@ export async function connectNats(options: NatsOptions): Promise<NatsConnected> 
     reconnectDelayHandler: () => REDIAL_MIN_MS + random.next() * REDIAL_SPREAD_MS,
     waitOnFirstConnect: options.waitOnFirstConnect ?? false,
     ...(inboxPrefix === undefined ? {} : { inboxPrefix }),
-    ...(options.tls === undefined ? {} : { tls: toTls(options.tls, addresses) }),
+    ...(tls === undefined ? {} : { tls: toTlsSettings(tls, addresses) }),
     ...proof,
   };
+  const failure = (cause: unknown): MusterError => toFailure(cause, options, addresses);
   try {
-    const connection = await connect(settings);
+    const connection = await (options.waitOnFirstConnect === true ? waitForConnection(settings, options, failure) : connect(settings));
     const link = new NatsLink(connection, { clock, random, logger, ...(inboxPrefix === undefined ? {} : { inboxPrefix }) });
     return {
       bus: new NatsMessageBus(link),
@@ -75,11 +80,46 @@ export async function connectNats(options: NatsOptions): Promise<NatsConnected> 
       close: () => link.close(),
     };
   } catch (cause) {
-    const said = cause instanceof Error ? cause.message : String(cause);
-    const isRefused = cause instanceof Error && /authorization|authentication/i.test(`${cause.name} ${said}`);
-    const where = addresses.map(({ server }) => server).join(', ');
-    throw new MusterError(isRefused ? 'unauthorized' : 'disconnected', `NATS at ${where}: ${said}`, { cause });
+    throw failure(cause);
   }
+}
+
+/** Dials until a server answers. The client keeps to itself why none does: from time to time that is found out, and logged. */
+async function waitForConnection(
+  settings: NodeConnectionOptions,
+  { clock, logger }: NatsOptions,
+  failure: (cause: unknown) => MusterError,
+): Promise<NatsConnection> {
+  let isWaiting = true;
+  let lastWords = '';
+  const ask = async (): Promise<void> => {
+    try {
+      await (await connect({ ...settings, waitOnFirstConnect: false, reconnect: false })).close();
+    } catch (cause) {
+      const { code, message, field } = failure(cause);
+      if (isWaiting && message !== lastWords) logger.warn({ code, reason: message, field }, 'NATS is not reached yet');
+      lastWords = message;
+    }
+    if (isWaiting) timer = clock.setTimer(FURTHER_WORDS_MS, () => void ask());
+  };
+  let timer = clock.setTimer(FIRST_WORD_MS, () => void ask());
+  try {
+    return await connect(settings);
+  } finally {
+    isWaiting = false;
+    timer.cancel();
+  }
+}
+
+function toFailure(cause: unknown, { tls }: NatsOptions, addresses: readonly Address[]): MusterError {
+  const said = cause instanceof Error ? cause.message : String(cause);
+  const isRefused = cause instanceof Error && /authorization|authentication/i.test(`${cause.name} ${said}`);
+  const where = addresses.map(({ server }) => server).join(', ');
+  const problem = tlsProblemOf(cause, tls);
+  return new MusterError(isRefused ? 'unauthorized' : 'disconnected', `NATS at ${where}: ${problem?.says ?? said}`, {
+    ...(problem === undefined ? {} : { field: problem.field }),
+    cause,
+  });
 }
 
 interface Address {
@@ -102,19 +142,6 @@ function readAddress(address: string): Address {
   const user = decodeURIComponent(url.username);
   const password = decodeURIComponent(url.password);
   return { server, host, credentials: password === '' ? { kind: 'token', token: user } : { kind: 'user', user, password } };
-}
-
-/**
- * The client gives Node no name for a server that is named by its address, and Node then looks for `localhost` in the
- * certificate: what it has to be for is one of the addresses that were given.
- */
-function toTls(tls: NatsTls, addresses: readonly { readonly host: string }[]): NonNullable<NodeConnectionOptions['tls']> {
-  const hosts = addresses.map(({ host }) => host).filter((host) => isIP(host) !== 0 || host === 'localhost');
-  const identify = (name: string, certificate: PeerCertificate): Error | undefined => {
-    const found = (name === 'localhost' ? hosts : [name]).map((host) => checkServerIdentity(host, certificate));
-    return found.includes(undefined) ? undefined : (found[0] ?? checkServerIdentity(name, certificate));
-  };
-  return { ...tls, checkServerIdentity: identify } as NonNullable<NodeConnectionOptions['tls']>;
 }
 
 interface Proof {

@@ -1,10 +1,11 @@
 // The link under TLS, with an authority of one's own, as deploy/nats/make-certificates makes it.
-import { execFileSync } from 'node:child_process';
+import { execFileSync, spawnSync } from 'node:child_process';
+import { copyFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { SystemClock, SystemRandom, silentLogger } from '@muster/ports';
+import { MemoryLogger, SystemClock, SystemRandom, silentLogger } from '@muster/ports';
 import type { NatsTls } from '@muster/protocol';
-import { natsServerBinaries, startNatsServer, type TempDir, tempDir } from '@muster/testkit';
+import { eventually, natsServerBinaries, startNatsServer, type TempDir, tempDir } from '@muster/testkit';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { connectNats } from './connect-nats.ts';
 
@@ -27,6 +28,14 @@ async function enter(url: string, tls?: NatsTls): Promise<void> {
   await nats.close();
 }
 
+it('says that it needs openssl where there is none', () => {
+  const { status, stderr } = spawnSync('/bin/sh', [MAKE, join(folder.path, 'none'), 'nats'], {
+    env: { PATH: '/nowhere' },
+    encoding: 'utf8',
+  });
+  expect([status, stderr]).toEqual([1, expect.stringContaining('make-certificates: openssl is missing')]);
+});
+
 describe.each(natsServerBinaries())('nats-server $version', ({ path }) => {
   const config = (verify: boolean): string => {
     const block = { cert_file: file('server.pem'), key_file: file('server.key'), ca_file: file('ca.pem'), verify };
@@ -37,8 +46,27 @@ describe.each(natsServerBinaries())('nats-server $version', ({ path }) => {
     await using server = await startNatsServer({ binary: path, config: config(false) });
     await enter(server.url, { caFile: file('ca.pem') });
     await enter(server.url.replace('nats:', 'tls:'), { caFile: file('ca.pem') });
-    await expect(enter(server.url)).rejects.toMatchObject({ code: 'disconnected' });
-    await expect(enter(server.url, { caFile: file('ca.pem', 'theirs') })).rejects.toMatchObject({ code: 'disconnected' });
+    await expect(enter(server.url)).rejects.toMatchObject({ code: 'disconnected', field: 'nats.tls.ca' });
+    const others = file('ca.pem', 'theirs');
+    await expect(enter(server.url, { caFile: others })).rejects.toMatchObject({
+      code: 'disconnected',
+      field: 'nats.tls.ca',
+      message: `NATS at ${server.url}: its certificate is not signed by that of ${others}`,
+    });
+    await expect(enter(server.url, { caFile: '/nowhere.pem' })).rejects.toThrow('/nowhere.pem');
+  });
+
+  it('is waited for, and why is in the log; the right file in its place is taken up', async () => {
+    await using server = await startNatsServer({ binary: path, config: config(false) });
+    await using own = await tempDir();
+    const caFile = join(own.path, 'ca.pem');
+    copyFileSync(file('ca.pem', 'theirs'), caFile);
+    const logger = new MemoryLogger();
+    const waiting = connectNats({ servers: [server.url], name: 'test', ...tools, logger, tls: { caFile }, waitOnFirstConnect: true });
+    const said = await eventually(() => logger.lines.find(({ message }) => message === 'NATS is not reached yet') ?? (false as const));
+    expect(said.fields).toMatchObject({ code: 'disconnected', field: 'nats.tls.ca', reason: expect.stringContaining('is not signed by') });
+    copyFileSync(file('ca.pem'), caFile);
+    await (await waiting).close();
   });
 
   it('must be for the address that was asked for', async () => {
@@ -51,13 +79,18 @@ describe.each(natsServerBinaries())('nats-server $version', ({ path }) => {
     await using server = await startNatsServer({ binary: path, config: config(true) });
     const own = { caFile: file('ca.pem'), certFile: file('client.pem'), keyFile: file('client.key') };
     await enter(server.url, own);
-    await expect(enter(server.url, { caFile: file('ca.pem') })).rejects.toMatchObject({ code: 'disconnected' });
     const others = { ...own, certFile: file('client.pem', 'theirs'), keyFile: file('client.key', 'theirs') };
-    await expect(enter(server.url, others)).rejects.toMatchObject({ code: 'disconnected' });
+    // The server does not say why it does not answer: each takes as long as a dial may.
+    await Promise.all([
+      expect(enter(server.url, { caFile: file('ca.pem') })).rejects.toMatchObject({ code: 'disconnected', field: 'nats.tls.cert' }),
+      expect(enter(server.url, others)).rejects.toMatchObject({ code: 'disconnected' }),
+    ]);
   });
 
   it('is not taken for encrypted where it is not', async () => {
     await using server = await startNatsServer({ binary: path });
-    await expect(enter(server.url, { caFile: file('ca.pem') })).rejects.toMatchObject({ code: 'disconnected' });
+    const refusal = { code: 'disconnected', field: 'nats.tls' };
+    await expect(enter(server.url, { caFile: file('ca.pem') })).rejects.toMatchObject(refusal);
+    await expect(enter(server.url.replace('nats:', 'tls:'))).rejects.toMatchObject(refusal);
   });
 });
