@@ -46,6 +46,7 @@ function hintFor(error: MusterError): { readonly hint?: string; readonly exitCod
     case 'no-responders':
       return { hint: "is a replica running? 'muster up' starts a cluster" };
     case 'disconnected':
+      if (error.field !== undefined) return { hint: tlsHint(error.field) };
       return { hint: "is NATS running there? 'muster up' starts a cluster; --nats names another" };
     case 'timeout':
       return { hint: "try again; 'muster status' shows the replicas and the shards" };
@@ -56,5 +57,19 @@ function hintFor(error: MusterError): { readonly hint?: string; readonly exitCod
       return { hint: 'ask with a new request id' };
     default:
       return {};
+  }
+}
+
+/** What mends a link that fails at this setting of `nats.tls`. */
+export function tlsHint(field: string): string {
+  switch (field) {
+    case 'nats.tls.ca':
+      return 'name the authority with nats.tls.ca in muster.yaml, or MUSTER_NATS_CA_FILE; is its certificate the one that the servers have now?';
+    case 'nats.tls.cert':
+      return 'name a certificate and its key with nats.tls in muster.yaml, or MUSTER_NATS_CERT_FILE and MUSTER_NATS_KEY_FILE';
+    case 'nats.servers':
+      return 'name the server as its certificate does, or have it name this address too';
+    default:
+      return 'see nats.tls in muster.yaml, and the tls block in the configuration of the nats-server';
   }
 }

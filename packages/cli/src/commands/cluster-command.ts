@@ -34,7 +34,8 @@ export async function useCluster<T>(context: CliContext, options: ClusterOptions
     bus = await context.connect(target);
   } catch (cause) {
     if (!isMusterError(cause)) throw cause;
-    if (cause.code === 'bad-request') throw cause;
+    // With what is wrong of its TLS, or of what was named.
+    if (cause.code === 'bad-request' || cause.field !== undefined) throw cause;
     if (cause.code === 'unauthorized') {
       throw new CliError('unauthorized', `NATS at ${where} wants credentials, or others`, {
         hint: 'name a file of them with --creds',

@@ -10,7 +10,7 @@ import { examineConfiguration } from '../doctor/examine-configuration.ts';
 import { examineKubernetes } from '../doctor/examine-kubernetes.ts';
 import { examineNats } from '../doctor/examine-nats.ts';
 import { type Finding, findingsText } from '../doctor/finding.ts';
-import { CliError } from '../exit.ts';
+import { CliError, tlsHint } from '../exit.ts';
 import { type ClusterOptions, type RegisterCommands, show, withClusterOptions } from './cluster-command.ts';
 
 interface DoctorOptions extends ClusterOptions {
@@ -51,7 +51,7 @@ async function examine(context: CliContext, options: DoctorOptions): Promise<voi
 }
 
 async function examineServers(context: CliContext, options: DoctorOptions, parsed: ParsedConfig): Promise<readonly Finding[]> {
-  const target = findServers(context, options);
+  const target = findServers(context, { ...options, configuration: options.config });
   const where = target.servers.join(', ');
   const problem = (check: string, says: string, mend: string): Finding => ({ area: 'nats', check, level: 'problem', says, mend });
   let nats: Awaited<ReturnType<CliContext['dial']>>;
@@ -62,6 +62,7 @@ async function examineServers(context: CliContext, options: DoctorOptions, parse
     if (error.code === 'unauthorized') {
       return [problem('connection', `NATS at ${where} refuses these credentials, or wants some`, credentialsMend(target))];
     }
+    if (error.code === 'disconnected' && error.field !== undefined) return [problem('TLS', error.message, tlsHint(error.field))];
     if (error.code === 'bad-request') return [problem('connection', error.message, 'muster nats-config writes files of credentials')];
     return [
       problem('connection', `${where}: ${error.message}`, 'is nats-server running there, and does it want TLS? --nats names another'),
