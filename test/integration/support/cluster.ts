@@ -16,6 +16,8 @@ import {
   type ErrorAnswer,
   encode,
   isMusterError,
+  type NatsAccess,
+  type NatsTls,
   type PoolSummary,
   type RefResult,
   type ReservationRef,
@@ -74,6 +76,8 @@ export interface ClusterOptions {
   readonly hasLinks?: boolean;
   /** More lines of each nats-server's configuration. */
   readonly natsConfig?: string;
+  /** How everything reaches those: files. */
+  readonly tls?: Required<NatsTls>;
   /** Made in a hook, not in a test: nothing is printed by itself. */
   readonly isShared?: boolean;
 }
@@ -92,14 +96,17 @@ export async function startCluster(options: ClusterOptions): Promise<Cluster> {
   const folder = resources.use(await tempDir()).path;
   const servers = await startNats(options, resources);
   await writeFile(join(folder, 'key'), randomBytes(32).toString('base64'), { mode: 0o600 });
-  const { pools, orgs = {}, kubernetes = {}, host = 'simulated' } = options;
-  const nats = { replicas: servers.length };
+  const { pools, orgs = {}, kubernetes = {}, host = 'simulated', tls } = options;
+  const files = tls === undefined ? {} : { tls: { ca: tls.caFile, cert: tls.certFile, key: tls.keyFile } };
+  const nats = { replicas: servers.length, ...files };
   const config = { cluster: { name: 'test' }, nats, host: { memoryBudget: '64GiB' }, kubernetes, pools, orgs };
   await writeFile(join(folder, 'muster.yaml'), JSON.stringify(config));
   const tools = { clock: new SystemClock(), random: new SystemRandom(), logger: silentLogger };
-  const connected = await connectNats({ servers: servers.map(({ url }) => url), name: 'test', ...tools });
+  const access = tls === undefined ? {} : { tls };
+  const connected = await connectNats({ servers: servers.map(({ url }) => url), name: 'test', ...tools, ...access });
   resources.defer(() => connected.close());
-  const cluster = new Cluster({ folder, servers, bus: connected.bus, hasLinks: options.hasLinks === true, resources: resources.move() });
+  const { bus } = connected;
+  const cluster = new Cluster({ folder, servers, bus, access, hasLinks: options.hasLinks === true, resources: resources.move() });
   if (options.isShared !== true) onTestFailed(() => void process.stderr.write(cluster.report()));
   try {
     const starting = Array.from({ length: options.replicas ?? 3 }, () => cluster.startReplica());
@@ -124,6 +131,7 @@ interface ClusterParts {
   readonly folder: string;
   readonly servers: readonly TestNatsServer[];
   readonly bus: MessageBus;
+  readonly access: NatsAccess;
   readonly hasLinks: boolean;
   readonly resources: AsyncDisposableStack;
 }
@@ -138,16 +146,18 @@ export class Cluster implements AsyncDisposable {
   readonly #folder: string;
   readonly #resources: AsyncDisposableStack;
   readonly #processes: ServiceProcess[] = [];
+  readonly #access: NatsAccess;
   readonly #hasLinks: boolean;
   readonly #links = new Map<string, Link>();
   readonly #hosts = new Map<HostKind, { readonly process: ServiceProcess; readonly natsUrl: string; id: string }>();
   #replicaCount = 0;
   #lastWords: string | undefined;
 
-  constructor({ folder, servers, bus, hasLinks, resources }: ClusterParts) {
+  constructor({ folder, servers, bus, access, hasLinks, resources }: ClusterParts) {
     this.#folder = folder;
     this.servers = servers;
     this.bus = bus;
+    this.#access = access;
     this.#hasLinks = hasLinks;
     this.#resources = resources;
   }
@@ -249,7 +259,7 @@ export class Cluster implements AsyncDisposable {
   // --- asking ------------------------------------------------------------------------------------------------------
 
   async client(): Promise<MusterClient> {
-    return connect({ servers: await this.#urls('clients'), name: 'test-client' });
+    return connect({ servers: await this.#urls('clients'), name: 'test-client', ...this.#access });
   }
 
   plain(): Promise<PlainNats> {
