@@ -1,4 +1,5 @@
 // nats-servers in containers of a network, from the image that docker-compose.yml names.
+import { freePort } from '@muster/testkit';
 import { GenericContainer, type StartedNetwork, type StartedTestContainer, Wait } from 'testcontainers';
 
 const IMAGE = 'nats:2';
@@ -7,7 +8,7 @@ const CLIENT_PORT = 4222;
 export interface NatsContainer {
   readonly name: string;
   readonly container: StartedTestContainer;
-  /** As this machine reaches it. */
+  /** As this machine reaches it, also after its cable was pulled: Docker would give a new port to a published port without a number. */
   readonly url: string;
 }
 
@@ -21,7 +22,7 @@ export async function startNats(network: StartedNetwork, size: 1 | 3, resources:
       .withNetwork(network)
       .withNetworkAliases(name)
       .withCommand(['--name', name, '--jetstream', '--store_dir', '/data', ...cluster])
-      .withExposedPorts(CLIENT_PORT)
+      .withExposedPorts({ container: CLIENT_PORT, host: await freePort() })
       .withWaitStrategy(Wait.forLogMessage(/Server is ready/))
       .start();
     resources.use(container);
