@@ -22,6 +22,10 @@ const TRY_MS = 2_500;
 const REPEAT_MS = 1_900;
 /** Longer than any fault: a lease that ends meanwhile was ended by somebody. */
 const LEASE_MS = 60_000;
+/** How a request ends whose worker was killed: as lost, or, under an owner that did not grant it, as one that cannot be told. */
+const KILL_ENDS = ['worker-lost', 'activation-failed'] as const;
+/** So long after it was killed a worker's end is known everywhere. */
+const KILL_MS = 30_000;
 /** Of one who goes without a word. */
 const SHORT_LEASE_MS = 1_500;
 
@@ -215,9 +219,10 @@ export class Tenant {
         history.note({ type: 'granted', request, slot: reservation.slot, epoch: reservation.epoch });
         return reservation;
       } catch (error) {
-        if (error instanceof MissError || this.#isEndedWithWorker(error)) {
+        const ended = isMusterError(error, 'ended') ? KILL_ENDS.find((reason) => error.message.includes(reason)) : undefined;
+        if (error instanceof MissError || this.#isOfAKill(ended)) {
           await this.#takeBack(request, giveUpAtMs - PATIENCE_MS);
-          history.note({ type: 'refused', request, reason: error instanceof MissError ? error.miss.reason : 'worker-lost' });
+          history.note({ type: 'refused', request, reason: error instanceof MissError ? error.miss.reason : (ended ?? '') });
           return undefined;
         }
         if (!isMusterError(error) || !error.retryable || performance.now() > giveUpAtMs) throw error;
@@ -259,8 +264,8 @@ export class Tenant {
     }
     const { code, reason, message } = answer.error;
     // A lease that is shorter than an outage may be over before its answer has come.
-    const isExpected = (reason === 'worker-lost' && this.#isAnyKilled()) || (reason === 'lease-expired' && this.#kind === 'leaver');
-    if (code === 'ended' && isExpected) {
+    const isExpected = this.#isOfAKill(reason) || (reason === 'lease-expired' && this.#kind === 'leaver');
+    if (code === 'ended' && reason !== undefined && isExpected) {
       history.note({ type: 'refused', request, reason });
       return 'refused';
     }
@@ -291,15 +296,14 @@ export class Tenant {
     }
   }
 
-  #isEndedWithWorker(error: unknown): boolean {
-    return isMusterError(error, 'ended') && error.message.includes('worker-lost') && this.#isAnyKilled();
-  }
-
   #isKilled(slot: string): boolean {
     return this.#world.history.events.some((event) => event.type === 'worker-killed' && event.slot === slot);
   }
 
-  #isAnyKilled(): boolean {
-    return this.#world.history.count('worker-killed') > 0;
+  /** Whether a request may have ended so: its worker was just killed, perhaps under an owner that did not grant it. */
+  #isOfAKill(reason: string | undefined): boolean {
+    const sinceMs = performance.timeOrigin + performance.now() - KILL_MS;
+    const isEndOfOne = KILL_ENDS.some((one) => one === reason);
+    return isEndOfOne && this.#world.history.events.some((event) => event.type === 'worker-killed' && event.atMs >= sinceMs);
   }
 }
