@@ -1,3 +1,5 @@
+import { once } from 'node:events';
+import { createServer, type Socket } from 'node:net';
 import { MemoryLogger, SystemClock, SystemRandom } from '@muster/ports';
 import { encode } from '@muster/protocol';
 import { appendValue, eventually, natsServerBinaries, startNatsCluster, startNatsWorld } from '@muster/testkit';
@@ -38,6 +40,23 @@ describe.each(natsServerBinaries())('the start-up gate on nats-server $version',
       field: 'max_age',
       message: expect.stringContaining('max_age 3600000000000'),
     });
+  });
+
+  test('a server that takes its place and would be refused at a start is said to be unsafe', async () => {
+    await using world = await startNatsWorld({ binary: path });
+    const nats = await world.connect('one');
+    const { bus } = nats;
+    const store = await nats.openClusterStore({ cluster: 'demo' });
+    const said = () => world.logger.lines.filter(({ level, message }) => level === 'error' && message.includes('start-up gate'));
+    await world.server.stop();
+    await eventually(() => !bus.isConnected, { timeoutMs: 30_000 });
+    await world.server.start();
+    await eventually(() => bus.isConnected, { timeoutMs: 30_000 });
+    expect(said()).toEqual([]);
+    await world.server.stop();
+    await using _old = await pretendServer(world.server.port, '2.8.4');
+    await eventually(() => expect(said()).toMatchObject([{ fields: { version: '2.8.4' } }]), { timeoutMs: 30_000 });
+    store.close();
   });
 
   test('a second cluster in the account is refused', async () => {
@@ -144,3 +163,26 @@ describe.each(unfit)('the start-up gate on a cluster of nats-server $version', (
     await nats.close();
   });
 });
+
+/** Says that it is a nats-server of that version, and nothing more. */
+async function pretendServer(port: number, version: string): Promise<AsyncDisposable> {
+  const sockets = new Set<Socket>();
+  const info = { server_id: 'OLD', server_name: 'old', version, proto: 1, headers: true, max_payload: 1_048_576, host: '127.0.0.1', port };
+  const server = createServer((socket) => {
+    sockets.add(socket);
+    socket.on('error', () => undefined);
+    socket.write(`INFO ${JSON.stringify(info)}\r\n`);
+    socket.on('data', (data) => {
+      for (const _ping of data.toString().matchAll(/PING\r\n/g)) socket.write('PONG\r\n');
+    });
+  });
+  server.listen(port, '127.0.0.1');
+  await once(server, 'listening');
+  return {
+    [Symbol.asyncDispose]: async () => {
+      for (const socket of sockets) socket.destroy();
+      server.close();
+      await once(server, 'close');
+    },
+  };
+}

@@ -84,7 +84,28 @@ export async function openClusterStore(link: NatsLink, options: ClusterStoreOpti
     );
   }
   const latestValues = new NatsLatestValues(link, stores.slotsBucket(cluster));
-  return { journal, latestValues, server: { version, apiLevel }, close: () => latestValues.close() };
+  const watch = link.onStatus((status) => {
+    if (status === 'connected') sayIfUnsafe(link, replicas);
+  });
+  const close = (): void => {
+    watch.unsubscribe();
+    latestValues.close();
+  };
+  return { journal, latestValues, server: { version, apiLevel }, close };
+}
+
+/** The server that is connected to again may be another one, or an older program on the same store. */
+function sayIfUnsafe(link: NatsLink, replicas: number): void {
+  const { info } = link.connection;
+  if (info === undefined) return;
+  try {
+    assertVersion({ version: info.version, serverCluster: info.cluster, replicas });
+  } catch (error) {
+    link.logger.error(
+      { error, server: link.connection.getServer(), version: info.version },
+      'connected again to a NATS server that the start-up gate refuses: what it acknowledges may be lost or done twice',
+    );
+  }
 }
 
 interface Server {
