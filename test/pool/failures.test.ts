@@ -145,6 +145,45 @@ test('silence alone ends no reservation; a silent warm worker is no candidate an
   expect(cluster.pool('demo').warm).toBe(3);
 });
 
+/** Warm workers, and how their machine is cut off: nothing comes from it or arrives there, and nobody is told. */
+async function onMachines() {
+  const cluster = await warm({ config: 'pools: { demo: { driver: simulated, floor: 3, activation: 15s } }' });
+  const cutOff = new Set<string>();
+  cluster.network.transit = ({ from, to }) => (cutOff.has(from) || cutOff.has(to) ? [] : [0]);
+  const slots = cluster.slots().map(({ slot }) => slot);
+  /** Who gets the next slot, and how long that took. */
+  const reserve = async (org: string) => {
+    const askedMs = cluster.clock.monotonicMs();
+    const answer = await cluster.reserveNow('demo', { org });
+    if (!answer.ok) throw new Error(JSON.stringify(answer));
+    return { slot: answer.reservation.slot, tookMs: cluster.clock.monotonicMs() - askedMs };
+  };
+  return { cluster, slots, reserve, cut: (slot: string) => void cutOff.add(`worker-${slot}`) };
+}
+
+test('a grant whose worker falls silent before its yes goes to another one after three beats, not at the end of its budget', async () => {
+  const { slots, reserve, cut } = await onMachines();
+  for (const slot of slots.slice(0, -1)) cut(slot);
+  const { slot, tookMs } = await reserve('acme');
+  expect(slot).toBe(slots.at(-1));
+  expect(tookMs).toBeGreaterThan(BUDGETS.beatMs);
+  expect(tookMs).toBeLessThanOrEqual(3 * BUDGETS.beatMs + 1_000);
+});
+
+test('a worker that has missed a beat is given last', async () => {
+  const { cluster, slots, reserve, cut } = await onMachines();
+  const [first = '', ...others] = slots;
+  cut(first);
+  await cluster.clock.run(2 * BUDGETS.beatMs);
+  const second = await reserve('second');
+  expect(others).toContain(second.slot);
+  expect(second.tookMs).toBeLessThan(100);
+  cluster.driver.isAway = true;
+  const third = await reserve('third');
+  expect(new Set([second.slot, third.slot])).toEqual(new Set(others));
+  expect(third.tookMs).toBeLessThan(100);
+});
+
 test('all workers silent at once is taken for a fault of the link: none is removed', async () => {
   const cluster = await warm();
   const before = cluster.slots().map((slot) => slot.slot);

@@ -48,6 +48,8 @@ export class SlotTable {
   readonly warm = new Set<string>();
   /** Warm with a template that has been replaced. */
   readonly warmOld = new Set<string>();
+  /** Workers that have missed a beat: candidates where there is no other. */
+  readonly quiet = new Set<string>();
   /** Workers that have not been heard of for too long: no candidates. */
   readonly silent = new Set<string>();
   /** Warm by the journal, and its worker says that it serves somebody: NATS lost writes. No candidates, and left alone. */
@@ -135,6 +137,7 @@ export class SlotTable {
     if (after.epoch !== before.epoch) this.renewLease(after);
     if (before.reservation !== null && after.reservation === null) this.#end(turn, before, after.lastEnd?.reason ?? 'released');
     if (after.state === 'reaped') {
+      this.quiet.delete(id);
       this.silent.delete(id);
       this.occupied.delete(id);
       turn.delete(slotKind, id);
@@ -178,10 +181,17 @@ export class SlotTable {
   get parked(): ReadonlyMap<string, string> {
     return this.#parked;
   }
-  /** The warm slot to give next: the one warm longest, of the current template first, never a silent one. */
+  /** The warm slot to give next: one that was heard of lately, of the current template, warm longest; never a silent one. */
   candidate(): string | undefined {
-    for (const set of [this.warm, this.warmOld]) for (const id of set) if (!this.silent.has(id) && !this.occupied.has(id)) return id;
-    return undefined;
+    let quiet: string | undefined;
+    for (const set of [this.warm, this.warmOld]) {
+      for (const id of set) {
+        if (this.silent.has(id) || this.occupied.has(id)) continue;
+        if (!this.quiet.has(id)) return id;
+        quiet ??= id;
+      }
+    }
+    return quiet;
   }
   /** Looks at every warm slot's template again, after the pool's has changed. */
   retemplate(turn: Turn): void {

@@ -5,7 +5,8 @@
 // Invariants:
 //   W1. The first instance of a slot that says hello is journaled; every other one is told to stop.
 //   W2. A hello is answered with a welcome only after the record behind it is acknowledged.
-//   W3. Silence is counted in executed ticks, and by itself ends no reservation.
+//   W3. Silence is counted in executed ticks, and by itself ends no reservation that its worker has taken. A grant whose worker
+//       falls silent before its yes goes to another one.
 import { BUDGETS, type PoolSpec } from '@muster/domain';
 import type { BusMessage, HttpCaller } from '@muster/ports';
 import {
@@ -31,6 +32,10 @@ import type { Slot, SlotTable } from './slot-table.ts';
 /** Beats of one shard's workers a second, at most (DESIGN 8). */
 const BEATS_PER_SECOND_MAX = 500;
 const TICK_MS = 1_000;
+/** Beats in which nothing was heard before somebody else is given first; one may be late by a fifth. */
+const QUIET_BEATS = 1.5;
+/** Beats without a word after which no yes is waited for any more, however long the activation may take. */
+const GIVEN_UP_BEATS = 3;
 /** More than this share of a shard silent at once is taken for a fault of the link: nothing is removed. */
 const SILENT_SHARE_MAX = 0.2;
 /** Silent warm slots replaced a tick. */
@@ -95,6 +100,9 @@ export class WorkerLink {
       const told = this.#desk.activationOf(slot);
       if (told === undefined) return this.#askStatus(slot);
       const { epoch, reservation, org } = slot;
+      // Where nobody better was there: it has two beats to be heard in.
+      const ticks = Math.floor(((GIVEN_UP_BEATS - 2) * this.#beatMs()) / TICK_MS);
+      this.#quietTicks.set(id, Math.min(this.#quietTicks.get(id) ?? 0, ticks));
       void this.#command(slot, {
         type: 'activate',
         ...this.#head(slot),
@@ -171,6 +179,13 @@ export class WorkerLink {
     void this.#command(slot, { type: 'status', ...this.#head(slot), reservation: `${slot.id}_${slot.epoch}` }).then((answer) => {
       if (answer.ok && answer.beat !== undefined) this.#shard.turn((turn) => this.#noteActive(turn, slot.id, answer.beat));
     });
+  }
+
+  #giveUp(turn: Turn, id: string, silentMs: number): void {
+    const slot = this.#slots.get(turn, id);
+    if (slot === undefined) return;
+    this.#shard.logger.warn({ slot: id, org: slot.org, silentMs }, 'a worker has fallen silent in its activation');
+    this.#desk.activated(id, slot.epoch, { kind: 'refused-worker', detail: `nothing was heard of the worker for ${silentMs} ms` });
   }
 
   #noteActive(turn: Turn, id: string, beat: WorkerBeat | undefined): void {
@@ -259,12 +274,14 @@ export class WorkerLink {
 
   #alive(id: string): void {
     this.#quietTicks.set(id, 0);
+    this.#slots.quiet.delete(id);
     this.#slots.silent.delete(id);
   }
 
   #tick(turn: Turn): void {
     this.#shard.setTimer('silence', TICK_MS, 'external', (next) => this.#tick(next));
-    const lostMs = Math.max(BUDGETS.beatLostMs, this.#beatMs() * 3);
+    const beatMs = this.#beatMs();
+    const lostMs = Math.max(BUDGETS.beatLostMs, beatMs * 3);
     // Who says no hello does not beat either: whether it is silent is said by what runs it (`noteReady`).
     const beating = this.#spec().probe === undefined ? this.#slots.states(turn) : [];
     let isNews = false;
@@ -272,6 +289,8 @@ export class WorkerLink {
       if (state === 'spawning' || state === 'draining') continue;
       const ticks = (this.#quietTicks.get(id) ?? 0) + 1;
       this.#quietTicks.set(id, ticks);
+      if (ticks * TICK_MS >= QUIET_BEATS * beatMs) this.#slots.quiet.add(id);
+      if (state === 'reserved.activating' && ticks * TICK_MS >= GIVEN_UP_BEATS * beatMs) this.#giveUp(turn, id, ticks * TICK_MS);
       if (ticks * TICK_MS >= lostMs && !this.#slots.silent.has(id)) {
         this.#slots.silent.add(id);
         isNews = true;
