@@ -3,6 +3,7 @@
 //   K1. Timers fire in the order of their due time, those of one instant in the order in which they were set.
 //   K2. While a timer fires the clock shows exactly its due time: nothing is ever late, unless a test jumps (`jump`).
 import { setImmediate } from 'node:timers/promises';
+import TinyQueue from 'tinyqueue';
 import type { Clock, Timer } from '../clock.ts';
 
 interface Entry {
@@ -20,7 +21,7 @@ export class ManualClock implements Clock {
   #order = 0;
   #live = 0;
   #firesAtNow = 0;
-  readonly #heap: Entry[] = [];
+  readonly #queue = new TinyQueue<Entry>([], inOrder);
   readonly #wallOffsetMs: number;
 
   constructor(options: { readonly wallMs?: number } = {}) {
@@ -37,7 +38,7 @@ export class ManualClock implements Clock {
 
   setTimer(delayMs: number, fire: () => void): Timer {
     const entry: Entry = { dueMs: this.#nowMs + Math.max(0, delayMs), order: this.#order++, fire };
-    this.#push(entry);
+    this.#queue.push(entry);
     this.#live += 1;
     return {
       cancel: () => {
@@ -55,8 +56,12 @@ export class ManualClock implements Clock {
 
   /** When the next timer is due, on `monotonicMs`; undefined where none is set. */
   get nextDueMs(): number | undefined {
-    while (this.#heap[0] !== undefined && this.#heap[0].fire === undefined) this.#pop();
-    return this.#heap[0]?.dueMs;
+    let first = this.#queue.peek();
+    while (first !== undefined && first.fire === undefined) {
+      this.#queue.pop();
+      first = this.#queue.peek();
+    }
+    return first?.dueMs;
   }
 
   /** Lets `ms` pass and fires what becomes due, without a pause for promises between. */
@@ -140,7 +145,7 @@ export class ManualClock implements Clock {
   #fireNext(endMs: number): boolean {
     const dueMs = this.nextDueMs;
     if (dueMs === undefined || dueMs > endMs) return false;
-    const entry = this.#pop();
+    const entry = this.#queue.pop();
     const fire = entry?.fire;
     if (entry === undefined || fire === undefined) return false;
     this.#moveTo(dueMs);
@@ -151,42 +156,8 @@ export class ManualClock implements Clock {
     fire();
     return true;
   }
-
-  #push(entry: Entry): void {
-    const heap = this.#heap;
-    let at = heap.length;
-    heap.push(entry);
-    while (at > 0) {
-      const parentAt = (at - 1) >> 1;
-      const parent = heap[parentAt] as Entry;
-      if (!isBefore(entry, parent)) break;
-      heap[at] = parent;
-      at = parentAt;
-    }
-    heap[at] = entry;
-  }
-
-  #pop(): Entry | undefined {
-    const heap = this.#heap;
-    const top = heap[0];
-    const last = heap.pop();
-    if (top === undefined || last === undefined || heap.length === 0) return top;
-    let at = 0;
-    for (;;) {
-      let childAt = 2 * at + 1;
-      if (childAt >= heap.length) break;
-      const right = heap[childAt + 1];
-      if (right !== undefined && isBefore(right, heap[childAt] as Entry)) childAt += 1;
-      const child = heap[childAt] as Entry;
-      if (!isBefore(child, last)) break;
-      heap[at] = child;
-      at = childAt;
-    }
-    heap[at] = last;
-    return top;
-  }
 }
 
-function isBefore(one: Entry, other: Entry): boolean {
-  return one.dueMs < other.dueMs || (one.dueMs === other.dueMs && one.order < other.order);
+function inOrder(one: Entry, other: Entry): number {
+  return one.dueMs - other.dueMs || one.order - other.order;
 }

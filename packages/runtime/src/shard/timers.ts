@@ -4,6 +4,7 @@
 //   T2. Nothing fires while the shard is frozen; what became due meanwhile fires when it thaws.
 //   T3. `external` timers do not age while the shard is frozen or this process does not run.
 import type { Clock, Timer } from '@muster/ports';
+import TinyQueue from 'tinyqueue';
 import type { ClockKind } from '../contract.ts';
 
 interface Entry<F> {
@@ -18,8 +19,8 @@ interface Entry<F> {
 const FIRES_AT_ONCE_MAX = 200;
 
 /** Timers of one kind of clock, earliest first. */
-class TimerHeap<F> {
-  readonly #heap: Entry<F>[] = [];
+class TimerQueue<F> {
+  #queue = new TinyQueue<Entry<F>>([], inOrder);
   readonly #byName = new Map<string, Entry<F>>();
   #order = 0;
 
@@ -27,7 +28,7 @@ class TimerHeap<F> {
     this.clear(name);
     const entry = { name, dueMs, order: this.#order++, fire, isLive: true };
     this.#byName.set(name, entry);
-    this.#push(entry);
+    this.#queue.push(entry);
   }
 
   clear(name: string): boolean {
@@ -35,14 +36,20 @@ class TimerHeap<F> {
     if (entry === undefined) return false;
     entry.isLive = false;
     this.#byName.delete(name);
-    // Cleared ones stay in the heap until they come up, unless they are most of it.
-    if (this.#heap.length > 64 && this.#heap.length > 4 * this.#byName.size) this.#compact();
+    // Cleared ones stay in the queue until they come up, unless they are most of it.
+    if (this.#queue.length > 64 && this.#queue.length > 4 * this.#byName.size) {
+      this.#queue = new TinyQueue([...this.#byName.values()], inOrder);
+    }
     return true;
   }
 
   get nextDueMs(): number | undefined {
-    while (this.#heap[0]?.isLive === false) this.#pop();
-    return this.#heap[0]?.dueMs;
+    let first = this.#queue.peek();
+    while (first?.isLive === false) {
+      this.#queue.pop();
+      first = this.#queue.peek();
+    }
+    return first?.dueMs;
   }
 
   /** Takes the earliest one, if it is due. */
@@ -50,54 +57,14 @@ class TimerHeap<F> {
     const dueMs = this.nextDueMs;
     // Sums of floating point numbers: due by less than this is due.
     if (dueMs === undefined || dueMs > nowMs + 0.001) return undefined;
-    const entry = this.#pop() as Entry<F>;
+    const entry = this.#queue.pop() as Entry<F>;
     this.#byName.delete(entry.name);
     return entry.fire;
   }
-
-  #compact(): void {
-    const live = this.#heap.filter((entry) => entry.isLive);
-    this.#heap.length = 0;
-    for (const entry of live) this.#push(entry);
-  }
-
-  #push(entry: Entry<F>): void {
-    const heap = this.#heap;
-    let at = heap.length;
-    heap.push(entry);
-    while (at > 0) {
-      const parentAt = (at - 1) >> 1;
-      const parent = heap[parentAt] as Entry<F>;
-      if (!isBefore(entry, parent)) break;
-      heap[at] = parent;
-      at = parentAt;
-    }
-    heap[at] = entry;
-  }
-
-  #pop(): Entry<F> | undefined {
-    const heap = this.#heap;
-    const top = heap[0];
-    const last = heap.pop();
-    if (top === undefined || last === undefined || heap.length === 0) return top;
-    let at = 0;
-    for (;;) {
-      let childAt = 2 * at + 1;
-      if (childAt >= heap.length) break;
-      const right = heap[childAt + 1];
-      if (right !== undefined && isBefore(right, heap[childAt] as Entry<F>)) childAt += 1;
-      const child = heap[childAt] as Entry<F>;
-      if (!isBefore(child, last)) break;
-      heap[at] = child;
-      at = childAt;
-    }
-    heap[at] = last;
-    return top;
-  }
 }
 
-function isBefore<F>(one: Entry<F>, other: Entry<F>): boolean {
-  return one.dueMs < other.dueMs || (one.dueMs === other.dueMs && one.order < other.order);
+function inOrder<F>(one: Entry<F>, other: Entry<F>): number {
+  return one.dueMs - other.dueMs || one.order - other.order;
 }
 
 export interface TimersOptions<F> {
@@ -109,8 +76,8 @@ export interface TimersOptions<F> {
 
 export class Timers<F> {
   readonly #options: TimersOptions<F>;
-  readonly #internal = new TimerHeap<F>();
-  readonly #external = new TimerHeap<F>();
+  readonly #internal = new TimerQueue<F>();
+  readonly #external = new TimerQueue<F>();
   #armed: Timer | undefined;
   #armedMs = Number.POSITIVE_INFINITY;
   #pausedMs = 0;
