@@ -76,6 +76,26 @@ test('one whose id its client gave and that is cancelled is never granted, whene
   expect(late.cluster.pool('demo').reserved).toBe(0);
 });
 
+test('no replica asks on for a sender that waits no longer', async () => {
+  // Nothing becomes warm while it waits.
+  const cluster = await MemoryCluster.start({ config: CONFIG, replicas: 2, startMs: 60_000 });
+  let asked = 0;
+  const spy = new MemoryBus({ network: cluster.network, name: 'spy' });
+  spy.subscribe(BY_REPLICA, () => {
+    asked += 1;
+  });
+  const owner = cluster.ownerOf('demo')?.bus.name;
+  cluster.network.transit = (hop) => (hop.subject === PUBLIC && hop.to === owner ? [] : [0]);
+  const ask = (requestId: string) => cluster.ask(PUBLIC, { org: 'acme', requestId, waitMs: 10_000, deadlineMs: 1_000 }, 1_500);
+  const byTheOwner = await cluster.clock.resolve(ask('r1').catch(() => undefined));
+  const answer = byTheOwner ?? (await cluster.clock.resolve(ask('r2')));
+  expect(answer).toMatchObject({ error: { code: 'timeout' } });
+  const until = asked;
+  expect(until).toBeGreaterThan(0);
+  await cluster.clock.run(15_000);
+  expect(asked).toBe(until);
+});
+
 test('one whose id a replica made is cancelled by it, before it comes (W1)', async () => {
   const late = await refused(BY_REPLICA, async (cluster) => {
     // By the replica that is not the owner, which has to send it on.

@@ -49,6 +49,8 @@ export const reserveRequestSchema = z.strictObject({
   ttlMs: durationMs(LIMITS.ttlMsMin, LIMITS.ttlMsMax).optional(),
   /** Asking again with it gives the same reservation. */
   requestId: idSchema().optional(),
+  /** How long the sender waits for the answer to this message, ms, counted by the replica that takes it: it asks no longer. */
+  deadlineMs: durationMs(1, LIMITS.waitMsMax).optional(),
   /** Passed to the worker; may be secret; never stored. */
   activation: activationSchema.optional(),
 });

@@ -60,7 +60,7 @@ export class ReserveGateway {
     const request = decodeAs(reserveRequestSchema, message.data);
     const spec = ownOf(this.#options.config()?.pools, pool);
     if (spec === undefined) return miss('pool-unknown', BUDGETS.retryHintMs);
-    const { org, waitMs = 0, ttlMs, activation } = request;
+    const { org, waitMs = 0, ttlMs, activation, deadlineMs = Number.POSITIVE_INFINITY } = request;
     const body: Extract<ShardCommand, { type: 'reserve' }> = {
       type: 'reserve',
       org,
@@ -72,7 +72,8 @@ export class ReserveGateway {
       ...(activation === undefined ? {} : { activation }),
     };
     try {
-      return await this.#askUntilAnswered(shardForOrg(org, shardsOf(pool, spec.shards)), body, spec.activationMs);
+      const timeoutMs = Math.min(deadlineMs, body.waitMs + spec.activationMs + BUDGETS.askMs);
+      return await this.#askUntilAnswered(shardForOrg(org, shardsOf(pool, spec.shards)), body, timeoutMs);
     } catch (error) {
       // This replica ends before the shard has answered; the next owner knows the request by its id.
       if (isMusterError(error, 'closed')) return miss('shutting-down', BUDGETS.retryHintMs);
@@ -81,10 +82,9 @@ export class ReserveGateway {
   }
 
   /** A waiter is kept alive by repeating it; the first answer to any of its tries is its answer. */
-  #askUntilAnswered(shard: string, body: Extract<ShardCommand, { type: 'reserve' }>, activationMs: number): Promise<ReserveAnswer> {
+  #askUntilAnswered(shard: string, body: Extract<ShardCommand, { type: 'reserve' }>, timeoutMs: number): Promise<ReserveAnswer> {
     const { clock, runtime } = this.#options;
     const beganMs = clock.monotonicMs();
-    const timeoutMs = body.waitMs + activationMs + BUDGETS.askMs;
     return new Promise((resolve, reject) => {
       let isDone = false;
       let open = 0;
@@ -113,7 +113,8 @@ export class ReserveGateway {
             reject(error instanceof Error ? error : new Error(String(error)));
           },
         );
-        repeat = passedMs + BUDGETS.waiterRepeatMs < body.waitMs ? clock.setTimer(BUDGETS.waiterRepeatMs, ask) : undefined;
+        repeat =
+          passedMs + BUDGETS.waiterRepeatMs < Math.min(body.waitMs, timeoutMs) ? clock.setTimer(BUDGETS.waiterRepeatMs, ask) : undefined;
       };
       let repeat: { cancel(): void } | undefined;
       ask();
