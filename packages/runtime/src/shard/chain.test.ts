@@ -11,7 +11,7 @@ import {
   silentLogger,
 } from '@muster/ports';
 import { expect, it } from 'vitest';
-import { encodeRecord, parseRecord, type SetOp } from '../journal/record.ts';
+import { encodeRecord, parseRecord, recordHead, type SetOp } from '../journal/record.ts';
 import { makeRuntimeMetrics } from '../metrics.ts';
 import { Chain, type ChainOptions, type Release } from './chain.ts';
 import { LoopWatch } from './loop-watch.ts';
@@ -358,4 +358,35 @@ it('asks after a reconnect whether the chain is still its own, also where it has
   chain.setLink(true);
   await clock.run(1_000);
   expect(deposed).toEqual(['the chain is shorter than it was']);
+});
+
+it('sends nothing on top of a record that took the place of its own (W8)', async () => {
+  const { clock, chain, decide, deposed, events, sent, server } = makeChain();
+  decide('one');
+  await clock.runUntil(() => events.length === 1);
+  chain.setLink(false);
+  decide('two');
+  // NATS lost the record, and another writer's has its position: an append would be taken for the next one.
+  server.loseTail(0);
+  server.append('s', encodeRecord(recordHead({ by: 'b', epoch: 2, op: 'theirs', prev: '', type: 'confirm' }), '', ''), 0, false);
+  chain.setLink(true);
+  expect(chain.isFrozen).toBe(true);
+  await clock.run(1_000);
+  expect(deposed).toEqual(['another record is in our place']);
+  expect(events).toEqual(['one', 'two dropped']);
+  expect(sent).toHaveLength(1);
+});
+
+it('takes one old read after a reconnect for what it is (W8)', async () => {
+  const { clock, chain, decide, deposed, events, journal } = makeChain();
+  decide('one');
+  await clock.runUntil(() => events.length === 1);
+  const last = journal.last.bind(journal);
+  const reads = [() => Promise.reject(new Error('no answer')), () => Promise.resolve(undefined)];
+  journal.last = (shard) => reads.shift()?.() ?? last(shard);
+  chain.setLink(false);
+  chain.setLink(true);
+  decide('two');
+  await clock.runUntil(() => events.length === 2);
+  expect(deposed).toEqual([]);
 });

@@ -9,11 +9,14 @@
 //   W5. Where this process did not run between sending and releasing, nothing leaves before a later record is acknowledged.
 //   W6. When it is closed nothing of it is sent or released any more.
 //   W7. Nothing follows a final record (a handover), also where only a later one could say that it was still the last.
+//   W8. After the link broke nothing is sent before the record at our place was read and is ours: a NATS that lost writes may
+//       have given another's record the same position, which is all that it compares.
 import type { AppendOutcome, Clock, Journal, Logger, Random, Timer } from '@muster/ports';
 import type { Commit } from '../contract.ts';
 import { encodeRecord, parseRecord, type RecordType, recordHead, type SetOp } from '../journal/record.ts';
 import type { RuntimeMetrics } from '../metrics.ts';
 import type { LoopWatch } from './loop-watch.ts';
+import { proveOwnPlace } from './own-place.ts';
 
 /** Something that waits for the journal. */
 export interface Release {
@@ -111,6 +114,9 @@ export class Chain {
   #acked: ChainCommit | undefined;
   #sent = 0;
   #isLinkUp: boolean;
+  /** The record before our next one is ours, as far as is known since the link came up. */
+  #isProven = true;
+  #links = 0;
   #isHeld = false;
   /** A final record was given to it. */
   #isEnding = false;
@@ -152,9 +158,9 @@ export class Chain {
   get isClosed(): boolean {
     return this.#isClosed;
   }
-  /** An append is ambiguous, or the link is down: nothing is to be decided. */
+  /** An append is ambiguous, or the link is down or has just come up: nothing is to be decided. */
   get isFrozen(): boolean {
-    return !this.#isLinkUp || this.#flight?.isStuck === true;
+    return !this.#isLinkUp || !this.#isProven || this.#flight?.isStuck === true;
   }
   /** So much is queued that new requests wait. */
   get isBusy(): boolean {
@@ -257,11 +263,22 @@ export class Chain {
   setLink(isUp: boolean): void {
     if (this.#isLinkUp === isUp) return;
     this.#isLinkUp = isUp;
+    this.#isProven = false;
     this.#options.onChange();
-    if (!isUp) return;
+    const link = ++this.#links;
+    const isCurrent = (): boolean => !this.#isClosed && this.#links === link;
+    const at = { lastSeq: this.#lastSeq, lastOp: this.#lastOp };
+    if (isUp && this.#lastSeq === 0) this.#goOn();
+    else if (isUp) proveOwnPlace({ ...this.#options, ...at, isCurrent, proven: () => this.#goOn(), lost: (why) => this.depose(why) });
+  }
+
+  #goOn(): void {
+    this.#isProven = true;
+    this.#options.onChange();
     if (this.#flight?.isStuck === true) this.#resend(this.#flight);
-    // A NATS that was away may have lost what it had acknowledged: an empty record says whether the chain is still ours.
+    // An empty record says whether the chain is still ours.
     else if (!this.#isEnding) this.submit({ ...NOTHING, releases: [] });
+    else this.#pumpSoon();
   }
 
   /** Ends it: everything that waits is dropped. */
@@ -304,7 +321,7 @@ export class Chain {
   }
 
   #pump(): void {
-    if (this.#flight !== undefined || this.#isHeld || this.#isClosed || !this.#isLinkUp) return;
+    if (this.#flight !== undefined || this.#isHeld || this.#isClosed || !this.#isLinkUp || !this.#isProven) return;
     if (this.#waiting === 0 && this.#carried.length === 0) return;
     this.#waiting = 0;
     this.#lazy?.cancel();
@@ -419,7 +436,7 @@ export class Chain {
   }
 
   #resend(flight: Flight): void {
-    if (this.#isClosed || this.#flight !== flight || !this.#isLinkUp) return;
+    if (this.#isClosed || this.#flight !== flight || !this.#isLinkUp || !this.#isProven) return;
     this.#retry?.cancel();
     this.#transmit(flight);
   }
