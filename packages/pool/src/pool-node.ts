@@ -63,7 +63,7 @@ export async function startPools(options: PoolNodeOptions): Promise<PoolNode> {
   const { runtime, bus, clock, cluster, random, logger } = options;
   const meters = new PoolMeters(options.metrics);
   const startLimit = pLimit(STARTS_AT_ONCE);
-  const cuts = new CutBoard();
+  const cuts = new CutBoard((shard) => runtime.shadow(shard));
   const drivers = [...options.drivers.values()];
   const view = new ClusterView({ runtime, cluster, version: options.version, clock, cuts, drivers });
   let isStopping = false;

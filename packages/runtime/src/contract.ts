@@ -174,6 +174,8 @@ export interface OwnedShard {
    * record of that one (several records may share a call).
    */
   watch(shard: string, changed: (turn: Turn, shadow: Shadow) => void): void;
+  /** The same read model as it is now. */
+  shadow(shard: string): Shadow | undefined;
   /** Subscribes for as long as the shard is owned; the handler runs outside a turn. */
   subscribe(subject: string, handler: Parameters<MessageBus['subscribe']>[1]): void;
 }

@@ -80,7 +80,7 @@ class Janitor implements ShardSession {
   readonly mailboxMax = MAILBOX_MAX;
   readonly #shard: OwnedShard;
   readonly #meters: PoolMeters;
-  readonly #cuts = new CutBoard();
+  readonly #cuts: CutBoard;
   readonly #orders = new OpenOrders();
   /** Since when a shard has had more warm slots than anybody wants. */
   readonly #surplusSinceMs = new Map<string, number>();
@@ -93,6 +93,7 @@ class Janitor implements ShardSession {
   constructor(shard: OwnedShard, turn: Turn, options: JanitorOptions) {
     this.#shard = shard;
     this.#meters = options.meters;
+    this.#cuts = new CutBoard((of) => shard.shadow(of));
     if (turn.get(configKind, CONFIG_ID) === undefined) {
       turn.put(configKind, CONFIG_ID, { version: 1, config: options.initialConfig, retired: {} });
       turn.put(janitorStateKind, STATE_ID, { intents: 0 });
@@ -245,7 +246,7 @@ class Janitor implements ShardSession {
     const cut = this.#cuts.get(shard);
     const spec = cut === undefined ? undefined : ownOf(this.#config(turn).config.pools, cut.pool);
     if (cut === undefined || spec === undefined) return;
-    const view = this.#view(cut, spec);
+    const view = this.#view(cut, spec, shardsOf(cut.pool, spec.shards).indexOf(shard));
     if (surplusOf(view.supply) === 0) this.#surplusSinceMs.delete(shard);
     else if (!this.#surplusSinceMs.has(shard)) this.#surplusSinceMs.set(shard, turn.nowMs);
   }
@@ -262,14 +263,13 @@ class Janitor implements ShardSession {
 
   #views(turn: Turn, pool: string, spec: PoolSpec): readonly View[] {
     const { version } = this.#config(turn);
-    return shardsOf(pool, spec.shards).flatMap((shard) => {
+    return shardsOf(pool, spec.shards).flatMap((shard, part) => {
       const cut = this.#cuts.get(shard);
-      return cut === undefined || cut.configVersion !== version ? [] : [this.#view(cut, spec)];
+      return cut === undefined || cut.configVersion !== version ? [] : [this.#view(cut, spec, part)];
     });
   }
 
-  #view(cut: Cut, spec: PoolSpec): View {
-    const part = shardsOf(cut.pool, spec.shards).indexOf(cut.shard);
+  #view(cut: Cut, spec: PoolSpec, part: number): View {
     const supply = {
       floor: shareOf(spec.floor, spec.shards, part),
       ceiling: cut.capacity,

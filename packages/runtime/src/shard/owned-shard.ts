@@ -188,6 +188,10 @@ export class LiveShard implements OwnedShard, TurnHost {
     if (shadow !== undefined) notice(shadow);
   }
 
+  shadow(shard: string): Shadow | undefined {
+    return this.#options.shadowOf(shard);
+  }
+
   subscribe(subject: string, handler: Parameters<MessageBus['subscribe']>[1]): void {
     if (this.#isClosed) return;
     this.#subscriptions.add(this.bus.subscribe(subject, handler));
