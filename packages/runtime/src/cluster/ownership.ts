@@ -183,12 +183,15 @@ export class Ownership {
     const shadow = follower.shadow(shard);
     if (shadow?.stopped !== undefined || shadow?.isLoading === true) return false;
     if (shadow?.handedTo === replica) return true;
+    // A shard that never had an owner has nobody whose silence would have to be heard.
+    const silence = shadow === undefined || shadow.seq === 0 ? 0 : TICKS_PER_TAKEOVER;
+    const silentTicks = liveness.silentTicks(shard);
+    // Nearly always: who would be the next is worth a look only where one is missing (shards times replicas, every tick).
+    if (silentTicks < silence) return false;
     const others = liveness.alive().filter(({ beat }) => beat.able.includes(shard));
     const rank = claimOrder(shard, [replica, ...others.map((peer) => peer.replica)]).indexOf(replica);
     const patience = RANK_TICKS * Math.min(rank, RANK_MAX);
-    // A shard that never had an owner has nobody whose silence would have to be heard.
-    const silence = shadow === undefined || shadow.seq === 0 ? 0 : TICKS_PER_TAKEOVER;
-    return liveness.silentTicks(shard) >= silence + patience;
+    return silentTicks >= silence + patience;
   }
 
   async #take(definition: ShardDefinition): Promise<void> {
