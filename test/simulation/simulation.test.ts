@@ -15,6 +15,17 @@ test.each(BATCHES)('nothing that is promised is broken: ten seeds from %i', { ti
   }
 });
 
+/** Seeds of long runs that showed what was wrong, with the faults that it took. */
+const PINNED = [
+  [1034, [2, 3, 13, 17, 18], 'a journal that NATS lost whole begins again with lower epochs, and its cuts count'],
+  [1567, [1, 2, 3, 6], "an owner that finds its link again appends nothing on top of another's record at its place"],
+] as const;
+
+test.each(PINNED)('seed %i, faults %j: %s', async (seed, faults) => {
+  const result = await simulate(withFaults(planOf(seed), faults));
+  if (result.violation !== undefined) expect.fail(failureLines(result, faults).join('\n'));
+});
+
 test('one seed is one trace, and another seed another', { timeout: 30_000 }, async () => {
   const first = await simulate(planOf(5));
   const again = await simulate(planOf(5));

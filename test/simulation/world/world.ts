@@ -56,6 +56,8 @@ export class World {
   readonly faults = new Map<string, number>();
   isClosing = false;
   #isCrashDue = false;
+  /** Nobody starts what is older than what has written. */
+  #isHealed = false;
   readonly #random: SeededRandom;
   readonly #operator: Machine;
   #config: ClusterConfig;
@@ -151,7 +153,8 @@ export class World {
   addReplica(options: { readonly name?: string; readonly version?: number }): SimReplica {
     const { plan, server, network, yard, clock } = this;
     const name = options.name ?? `replica-${this.#made++}`;
-    const version = options.version ?? (this.replicas.some((one) => one.version === 2) ? 2 : 1);
+    const newest = this.replicas.some((one) => one.version === 2) ? 2 : 1;
+    const version = this.#isHealed ? newest : (options.version ?? newest);
     const machine = this.#machine(name);
     const journal = new SimJournal({
       machine,
@@ -349,6 +352,7 @@ export class World {
   /** All that is wrong ends: links are whole, everybody runs, and there are as many replicas as at the start. */
   heal(): void {
     this.trace.add('all is healed');
+    this.#isHealed = true;
     this.weather.clear();
     this.troubles.end();
     for (const troubles of [this.#journalTroubles, this.#driverTroubles, this.#workerTroubles, this.#startTroubles]) troubles.clear();
