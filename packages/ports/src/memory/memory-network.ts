@@ -8,7 +8,7 @@ import { MusterError } from '@muster/protocol';
 import type { Clock } from '../clock.ts';
 import type { Random } from '../random.ts';
 import type { MemoryBus } from './memory-bus.ts';
-import { isSubjectMatch } from './subject.ts';
+import { SubjectIndex } from './subject-index.ts';
 
 /** One way of one message: from a process to another, by the name of its bus (`journal`, `latest-values`: the stores). */
 export interface Hop {
@@ -58,7 +58,7 @@ export class MemoryNetwork {
   readonly #random: Random | undefined;
   readonly #subscriptions = new Set<MemorySubscription>();
   readonly #exact = new Map<string, Set<MemorySubscription>>();
-  readonly #wild = new Set<MemorySubscription>();
+  readonly #wild = new SubjectIndex<MemorySubscription>();
   readonly #lastArrivalMs = new Map<string, number>();
   #turn = 0;
 
@@ -72,7 +72,7 @@ export class MemoryNetwork {
 
   add(subscription: MemorySubscription): void {
     this.#subscriptions.add(subscription);
-    if (subscription.subject.includes('*') || subscription.subject.includes('>')) this.#wild.add(subscription);
+    if (isWild(subscription)) this.#wild.add(subscription.subject, subscription);
     else {
       const same = this.#exact.get(subscription.subject) ?? new Set();
       this.#exact.set(subscription.subject, same.add(subscription));
@@ -87,7 +87,7 @@ export class MemoryNetwork {
 
   /** Nothing new is sent to it; what is on its way still arrives. */
   close(subscription: MemorySubscription): void {
-    this.#wild.delete(subscription);
+    if (isWild(subscription)) return this.#wild.delete(subscription.subject, subscription);
     const same = this.#exact.get(subscription.subject);
     same?.delete(subscription);
     if (same?.size === 0) this.#exact.delete(subscription.subject);
@@ -156,11 +156,15 @@ export class MemoryNetwork {
       }
     };
     for (const subscription of this.#exact.get(subject) ?? []) consider(subscription);
-    for (const subscription of this.#wild) if (isSubjectMatch(subscription.subject, subject)) consider(subscription);
+    for (const subscription of this.#wild.matches(subject)) consider(subscription);
     for (const group of groups.values()) {
       const at = this.#random === undefined ? this.#turn++ % group.length : Math.floor(this.#random.next() * group.length);
       receivers.push(group[at] as MemorySubscription);
     }
     return receivers;
   }
+}
+
+function isWild({ subject }: MemorySubscription): boolean {
+  return subject.includes('*') || subject.includes('>');
 }
