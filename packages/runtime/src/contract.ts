@@ -8,6 +8,7 @@
 //   C3. When the shard is lost, the session is closed, and nothing of it runs afterwards.
 import type { Clock, Journal, Logger, MessageBus, Metrics, Random } from '@muster/ports';
 import type { AnyStateMachine, StateValue } from 'xstate';
+import type { SharedRecords } from './journal/shared-records.ts';
 
 /** Any JSON object. */
 export type Json = Readonly<Record<string, unknown>>;
@@ -256,6 +257,8 @@ export interface RuntimeOptions {
   readonly tasksMax?: number;
   /** The least bytes of records between two snapshots of a shard. Default 4 MB. */
   readonly snapshotBytesMin?: number;
+  /** Between the replicas of one process, which then hold each record once; for simulations. */
+  readonly shared?: SharedRecords;
   /** Committed transitions of actors, off the hot path (inspection). */
   readonly inspect?: (event: {
     readonly shard: string;

@@ -54,6 +54,7 @@ class ReplicaRuntime implements Runtime {
       clock,
       logger,
       metrics: counters,
+      shared: options.shared,
       onRecord: (shadow, record) => this.#followed(shadow, record),
       onCaughtUp: () => this.#caughtUp(),
       onReset: () => this.#reset(),

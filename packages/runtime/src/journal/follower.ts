@@ -9,6 +9,7 @@ import type { ShardDefinition } from '../contract.ts';
 import type { RuntimeMetrics } from '../metrics.ts';
 import { type JournalRecord, parseRecord, UnknownRecordVersion } from './record.ts';
 import { ShadowShard } from './shadow.ts';
+import type { SharedRecords } from './shared-records.ts';
 import { isInline, loadInline, loadParts } from './snapshot-reader.ts';
 import { type Parsers, Store } from './store.ts';
 
@@ -17,6 +18,7 @@ export interface FollowerOptions {
   readonly clock: Clock;
   readonly logger: Logger;
   readonly metrics: RuntimeMetrics;
+  readonly shared?: SharedRecords | undefined;
   readonly onRecord: (shadow: ShadowShard, record: JournalRecord) => void;
   /** All shadows are at the end of what was stored when reading began. */
   readonly onCaughtUp: () => void;
@@ -149,7 +151,7 @@ export class Follower {
   #of(shard: string): ShadowShard {
     let shadow = this.#shadows.get(shard);
     if (shadow === undefined) {
-      shadow = new ShadowShard(shard);
+      shadow = new ShadowShard(shard, new Store(this.#options.shared));
       shadow.store.setParsers(this.#parsers.get(shard) ?? new Map());
       this.#shadows.set(shard, shadow);
     }
@@ -159,7 +161,7 @@ export class Follower {
   #fold(shadow: ShadowShard, message: JournalMessage): void {
     if (shadow.stopped !== undefined || message.seq <= shadow.seq) return;
     this.#orStop(shadow, message.seq, () => {
-      const { record, body } = parseRecord(message);
+      const { record, body } = this.#options.shared?.read(message) ?? parseRecord(message);
       if (!shadow.isNext(record)) {
         const { snapshot } = record;
         if (snapshot === undefined) {
@@ -232,7 +234,7 @@ export class Follower {
   }
 
   #emptyStore(shard: string, record: JournalRecord): Store {
-    const store = new Store();
+    const store = new Store(this.#options.shared);
     store.setParsers(this.#parsers.get(shard) ?? new Map());
     store.setRetain(record.retain ?? {});
     return store;

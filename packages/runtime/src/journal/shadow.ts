@@ -17,7 +17,7 @@ export interface Recorder {
 
 export class ShadowShard implements Shadow {
   readonly shard: string;
-  store = new Store();
+  store: Store;
   owner: string | undefined;
   /** Random id of the process that wrote the last record. */
   by = '';
@@ -37,8 +37,9 @@ export class ShadowShard implements Shadow {
   /** Collects the changes from now on, where somebody makes a snapshot. */
   recorder: Recorder | undefined;
 
-  constructor(shard: string) {
+  constructor(shard: string, store: Store) {
     this.shard = shard;
+    this.store = store;
   }
 
   get<T>(kind: RecordKind<T>, id: string): StoredRecord<T> | undefined {

@@ -8,6 +8,7 @@ import { isDeepStrictEqual } from 'node:util';
 import type { StoredRecord } from '../contract.ts';
 import type { SetOp } from './record.ts';
 import { RecordTable } from './record-table.ts';
+import type { SharedRecords } from './shared-records.ts';
 
 /** How stored values become typed ones; absent kinds stay as they are. */
 export type Parsers = ReadonlyMap<string, (value: unknown) => unknown>;
@@ -15,8 +16,13 @@ export type Parsers = ReadonlyMap<string, (value: unknown) => unknown>;
 /** The committed state of one shard. */
 export class Store {
   readonly #kinds = new Map<string, RecordTable<StoredRecord>>();
+  readonly #shared: SharedRecords | undefined;
   #retain: Readonly<Record<string, number>> = {};
   #parsers: Parsers = new Map();
+
+  constructor(shared?: SharedRecords) {
+    this.#shared = shared;
+  }
 
   get retain(): Readonly<Record<string, number>> {
     return this.#retain;
@@ -41,24 +47,33 @@ export class Store {
 
   /** Applies the changes of one record. @throws what a parser throws */
   apply(set: readonly SetOp[], timeMs: number): void {
-    for (const [kind, id, value] of set) {
+    for (const op of set) {
+      const [kind, id, value] = op;
       const records = this.#table(kind);
       if (value === null) {
         records.delete(id);
         continue;
       }
-      const parsed = this.#parse(kind, value);
       const before = records.get(id);
-      const isSameState = before !== undefined && isSame(stateOf(before.value), stateOf(parsed));
-      records.set(id, {
-        kind,
-        id,
-        value: parsed,
-        version: (before?.version ?? 0) + 1,
-        changedAtMs: timeMs,
-        stateSinceMs: isSameState ? before.stateSinceMs : timeMs,
-      });
+      const after = this.#shared?.folded(op, before) ?? this.#folded(op, before, timeMs);
+      records.set(id, after);
     }
+  }
+
+  #folded(op: SetOp, before: StoredRecord | undefined, timeMs: number): StoredRecord {
+    const [kind, id, value] = op;
+    const parsed = this.#parse(kind, value);
+    const isSameState = before !== undefined && isSame(stateOf(before.value), stateOf(parsed));
+    const after: StoredRecord = {
+      kind,
+      id,
+      value: parsed,
+      version: (before?.version ?? 0) + 1,
+      changedAtMs: timeMs,
+      stateSinceMs: isSameState ? before.stateSinceMs : timeMs,
+    };
+    this.#shared?.keep(op, before, after);
+    return after;
   }
 
   /** Puts a record of a snapshot in its place. @throws what a parser throws */
