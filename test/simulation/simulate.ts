@@ -5,6 +5,7 @@ import { planOf, withFaults } from './plan.ts';
 import { PLANTED_BUGS } from './planted/bugs.ts';
 import { findPlanted, QUICK_SEEDS } from './planted/find.ts';
 import { failureLines, Report } from './report.ts';
+import { runInLargeProcess, serveScale } from './scale/large-process.ts';
 import { shrink } from './shrink.ts';
 import { simulate } from './simulation.ts';
 
@@ -16,6 +17,7 @@ const USAGE = `npm run simulate -- [options]
   --events RE     with --seed: show all events that this regular expression matches
   --planted       look for every planted bug, with the seeds of the quick run; exits with 1 where one is not found
   --bug NAME      with --planted: this one only
+  --scale         one large cluster in one process: 100 replicas, 100,000 slots, 10,000 orgs; needs up to 8 GB
   --jobs N        processes; default 2`;
 
 const { values } = parseArgs({
@@ -27,10 +29,12 @@ const { values } = parseArgs({
     events: { type: 'string' },
     planted: { type: 'boolean', default: false },
     bug: { type: 'string' },
+    scale: { type: 'boolean', default: false },
     jobs: { type: 'string', default: '2' },
     // Between the processes of one run.
     child: { type: 'string' },
     plant: { type: 'string' },
+    large: { type: 'boolean', default: false },
     help: { type: 'boolean', default: false },
   },
 });
@@ -105,6 +109,8 @@ async function planted(jobs: number): Promise<void> {
 const jobs = Math.max(1, number(values.jobs));
 if (values.help) console.log(USAGE);
 else if (values.child !== undefined) await serveRange(parseRange(values.child), values.plant !== undefined);
+else if (values.large) await serveScale();
+else if (values.scale) process.exitCode = await runInLargeProcess();
 else if (values.planted) await planted(jobs);
 else if (values.seed !== undefined) await one(number(values.seed));
 else await many(number(values.from), number(values.seeds), jobs);

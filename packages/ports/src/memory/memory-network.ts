@@ -59,7 +59,7 @@ export class MemoryNetwork {
   readonly #subscriptions = new Set<MemorySubscription>();
   readonly #exact = new Map<string, Set<MemorySubscription>>();
   readonly #wild = new SubjectIndex<MemorySubscription>();
-  readonly #lastArrivalMs = new Map<string, number>();
+  readonly #lastArrivalMs = new Map<string, Map<string, number>>();
   #turn = 0;
 
   constructor(options: MemoryNetworkOptions) {
@@ -135,10 +135,11 @@ export class MemoryNetwork {
 
   /** When a message arrives that may not overtake; only ways with something on them are remembered. */
   #behindEarlier(hop: Hop, nowMs: number, atMs: number): number {
-    const way = `${hop.from}>${hop.to}`;
-    const orderedMs = Math.max(atMs, this.#lastArrivalMs.get(way) ?? 0);
-    if (orderedMs > nowMs) this.#lastArrivalMs.set(way, orderedMs);
-    else this.#lastArrivalMs.delete(way);
+    let ways = this.#lastArrivalMs.get(hop.from);
+    if (ways === undefined) this.#lastArrivalMs.set(hop.from, (ways = new Map()));
+    const orderedMs = Math.max(atMs, ways.get(hop.to) ?? 0);
+    if (orderedMs > nowMs) ways.set(hop.to, orderedMs);
+    else ways.delete(hop.to);
     return orderedMs;
   }
 
