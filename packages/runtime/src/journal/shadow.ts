@@ -4,7 +4,7 @@
 //   H2. It advances by a record only where that names the one before (`prev`), or is a snapshot.
 import type { RecordKind, Shadow, StoredRecord } from '../contract.ts';
 import type { JournalRecord, TimedSet } from './record.ts';
-import { Store } from './store.ts';
+import type { Store } from './store.ts';
 
 /** Why a shadow does not go on. */
 export type Stopped = 'unknown-version' | 'damaged';
