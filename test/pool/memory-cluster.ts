@@ -34,6 +34,7 @@ export interface MemoryReplica {
   readonly runtime: Runtime;
   readonly pools: PoolNode;
   readonly bus: MemoryBus;
+  readonly metrics: MemoryMetrics;
 }
 
 export interface MemoryClusterOptions {
@@ -105,7 +106,7 @@ export class MemoryCluster {
         },
       }),
     );
-    const replica = { runtime, pools, bus };
+    const replica = { runtime, pools, bus, metrics };
     this.replicas.push(replica);
     await clock.runUntil(() => pools.isServing);
     return replica;

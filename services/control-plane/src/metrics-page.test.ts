@@ -1,5 +1,6 @@
 import { globSync, readFileSync } from 'node:fs';
 import { expect, test } from 'vitest';
+import { parse } from 'yaml';
 
 const ROOT = new URL('../../../', import.meta.url).pathname;
 /** `counter({ name: 'muster_…', help: …, labels: [...]` as every instrument is made. */
@@ -22,4 +23,22 @@ test('the page lists exactly the metrics that are made, with their kinds and lab
     .map((row) => row.split('|').map((cell) => cell.trim()))
     .map(([, name, kind, labels]) => `${name} ${kind} (${labels})`);
   expect(listed.toSorted()).toEqual(made().toSorted());
+});
+
+test('the alerting rules are on metrics that are made, and have labels that those have', () => {
+  const { groups } = parse(readFileSync(`${ROOT}deploy/prometheus/alerts.yaml`, 'utf8')) as {
+    readonly groups: readonly { readonly rules: readonly { readonly alert: string; readonly expr: string }[] }[];
+  };
+  const rules = groups.flatMap((group) => group.rules);
+  expect(rules.map(({ alert }) => alert)).toContain('MusterRunsCold');
+  for (const { alert, expr } of rules) {
+    const names = [...expr.matchAll(/muster_\w+/g)].map(([name]) => name.replace(/_(count|sum|bucket)$/, ''));
+    const labels = [...expr.matchAll(/(\w+)(?:=~?")|by \(([^)]*)\)/g)].flatMap(([, one, several]) => one ?? several?.split(', ') ?? []);
+    expect(names.length, alert).toBeGreaterThan(0);
+    for (const name of names) {
+      const [listed] = made().filter((line) => line.startsWith(`\`${name}\` `));
+      expect(listed, `${alert}: ${name}`).toBeDefined();
+      for (const label of labels) expect(listed, `${alert}: ${name}`).toContain(`\`${label}\``);
+    }
+  }
 });
