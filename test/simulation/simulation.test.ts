@@ -19,6 +19,7 @@ test.each(BATCHES)('nothing that is promised is broken: ten seeds from %i', { ti
 const PINNED = [
   [1034, [2, 3, 13, 17, 18], 'a journal that NATS lost whole begins again with lower epochs, and its cuts count'],
   [1567, [1, 2, 3, 6], "an owner that finds its link again appends nothing on top of another's record at its place"],
+  [1080, [2, 3, 9], 'nor does it write a snapshot there, of what it has read anew'],
 ] as const;
 
 test.each(PINNED)('seed %i, faults %j: %s', async (seed, faults) => {

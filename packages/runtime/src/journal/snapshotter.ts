@@ -141,10 +141,10 @@ export class Snapshotter {
     const untilMs = clock.monotonicMs() + HOLD_MAX_MS;
     chain.hold();
     try {
-      while (!chain.isIdle || shadow.seq !== chain.lastSeq || made.since.bytes > made.limit) {
+      while (chain.isFrozen || !chain.isIdle || shadow.seq !== chain.lastSeq || made.since.bytes > made.limit) {
         this.#assertGoing();
         if (clock.monotonicMs() > untilMs) throw new Abandoned();
-        if (chain.isIdle && shadow.seq === chain.lastSeq) await this.#delta(made.deltas, made.since);
+        if (!chain.isFrozen && chain.isIdle && shadow.seq === chain.lastSeq) await this.#delta(made.deltas, made.since);
         else await this.#pause(1);
       }
       this.#assertGoing();

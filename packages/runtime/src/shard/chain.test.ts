@@ -390,3 +390,19 @@ it('takes one old read after a reconnect for what it is (W8)', async () => {
   await clock.runUntil(() => events.length === 2);
   expect(deposed).toEqual([]);
 });
+
+it('sends nothing ahead of what is queued before it knows whose the record at its place is (W8)', async () => {
+  const { clock, chain, decide, events, stored } = makeChain();
+  decide('one');
+  await clock.runUntil(() => events.length === 1);
+  chain.hold();
+  const special = { type: 'handover', encode: (head: string) => encodeRecord(head, ',"to":"b"', ''), releases: [] } as const;
+  chain.setLink(false);
+  expect(() => chain.sendHeld(special)).toThrow('sendHeld needs');
+  chain.setLink(true);
+  expect(() => chain.sendHeld(special)).toThrow('sendHeld needs');
+  await clock.runUntil(() => !chain.isFrozen);
+  chain.sendHeld(special);
+  await clock.run(100);
+  expect(stored().map(({ type }) => type)).toEqual(['ops', 'handover', 'confirm']);
+});

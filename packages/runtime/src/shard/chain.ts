@@ -248,9 +248,9 @@ export class Chain {
     this.#isHeld = false;
     this.#pumpSoon();
   }
-  /** Sends this now, ahead of what is queued. Only while held and idle. */
+  /** Sends this now, ahead of what is queued. Only while held, idle and not frozen. */
   sendHeld(special: SpecialRecord): void {
-    if (!this.#isHeld || this.#flight !== undefined) throw new Error('sendHeld needs a held, idle chain');
+    if (!this.#isHeld || this.#flight !== undefined || this.isFrozen) throw new Error('sendHeld needs a held, idle chain');
     if (this.#isClosed) {
       for (const release of special.releases) this.#release(release, undefined);
       return;
