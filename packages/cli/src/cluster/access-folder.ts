@@ -31,10 +31,10 @@ export class AccessFolder {
    * @returns the files, the server's part first; and that part as text
    */
   async write(book: AccessBook): Promise<{ readonly files: readonly string[]; readonly server: string }> {
-    const { server, credentials } = await makeAccessFiles(book);
+    const { server, credentials, book: kept } = await makeAccessFiles(book);
     mkdirSync(this.path, { recursive: true, mode: 0o700 });
     // First: what is in the others can be made of it again.
-    this.#put(BOOK, `${JSON.stringify(book, null, 2)}\n`);
+    this.#put(BOOK, `${JSON.stringify(kept, null, 2)}\n`);
     const files = [this.#put(SERVER, server), ...[...credentials].map(([user, text]) => this.#put(`${user}.creds`, text))];
     return { files, server };
   }

@@ -25,6 +25,8 @@ const bookSchema = z.object({
   users: z.array(userSchema),
   /** `jwt` only: seeds, and users whose secrets are void, with when. */
   keys: z.object({ operator: z.string(), system: z.string(), account: z.string() }).optional(),
+  /** `jwt` only: what says who the operator and its own account are. A server that runs takes no others. */
+  claims: z.object({ operator: z.string(), system: z.string() }).optional(),
   revoked: z.record(z.string(), z.number()),
 });
 /** All secrets of a cluster's users: for whoever sets the cluster up, and for nobody else. */

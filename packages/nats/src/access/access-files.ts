@@ -2,7 +2,7 @@
 // In the server's part is no secret but with `password`; with `jwt` and `nkeys` it has public keys only.
 import { type AccessBook, aboutUser, type BookUser, pairOf, userNameOf } from './access-book.ts';
 import { type CredentialsText, formatCredentials } from './credentials-file.ts';
-import { encodeOperatorMode } from './operator-mode.ts';
+import { encodeOperatorMode, withClaims } from './operator-mode.ts';
 import { ANSWER_TTL_MS, type Permissions, permissionsOf } from './roles.ts';
 
 /** What a book makes. */
@@ -11,10 +11,13 @@ export interface AccessFiles {
   readonly server: string;
   /** By the name of the user. */
   readonly credentials: ReadonlyMap<string, string>;
+  /** With what has to be the same the next time; to be kept in the place of the one given. */
+  readonly book: AccessBook;
 }
 
 /** The server's part and the credentials of every user. */
-export async function makeAccessFiles(book: AccessBook): Promise<AccessFiles> {
+export async function makeAccessFiles(given: AccessBook): Promise<AccessFiles> {
+  const book = await withClaims(given);
   const head = [
     `# Who may do what in the Muster cluster ${book.cluster}: made by muster nats-config, include it in each server's`,
     '# configuration. docs/guide/security.md says what each user may do.',
@@ -22,7 +25,7 @@ export async function makeAccessFiles(book: AccessBook): Promise<AccessFiles> {
   ];
   if (book.kind === 'jwt') {
     const { server, credentials } = await encodeOperatorMode(book);
-    return { server: [...head, ...server, ''].join('\n'), credentials };
+    return { server: [...head, ...server, ''].join('\n'), credentials, book };
   }
   const users = book.users.flatMap((user) =>
     [user.secret, ...(user.previous === undefined ? [] : [user.previous])].map((secret) => serverUser(book, user, secret)),
@@ -34,7 +37,7 @@ export async function makeAccessFiles(book: AccessBook): Promise<AccessFiles> {
       .filter(({ role }) => role !== 'anonymous')
       .map((user): [string, string] => [userNameOf(user), formatCredentials({ ...aboutUser(book, user), proof: proofOf(book, user) })]),
   );
-  return { server: [...head, ...lines].join('\n'), credentials };
+  return { server: [...head, ...lines].join('\n'), credentials, book };
 }
 
 function proofOf({ kind }: AccessBook, user: BookUser): CredentialsText['proof'] {

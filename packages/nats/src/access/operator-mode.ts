@@ -11,11 +11,25 @@ const UNLIMITED = { subs: -1, data: -1, payload: -1 } as const;
 const ACCOUNT_LIMITS = { ...UNLIMITED, imports: -1, exports: -1, wildcards: true, conn: -1, leaf: 0 } as const;
 const JETSTREAM_LIMITS = { mem_storage: -1, disk_storage: -1, streams: -1, consumer: -1 } as const;
 
+/** What the operator is, signed once: each signature is another one, and a server reads no other one while it runs. */
+export async function withClaims(book: AccessBook): Promise<AccessBook> {
+  if (book.keys === undefined || book.claims !== undefined) return book;
+  const operator = pairOf(book.keys.operator);
+  const system = pairOf(book.keys.system);
+  return {
+    ...book,
+    claims: {
+      operator: await encodeOperator(`muster-${book.cluster}`, operator, { system_account: system.getPublicKey() }),
+      system: await encodeAccount('SYS', system, { limits: ACCOUNT_LIMITS }, { signer: operator }),
+    },
+  };
+}
+
 /** The lines of a server's configuration, and the credentials of each user. */
 export async function encodeOperatorMode(
   book: AccessBook,
 ): Promise<{ readonly server: readonly string[]; readonly credentials: ReadonlyMap<string, string> }> {
-  if (book.keys === undefined) throw new Error('a book of JWTs without its keys');
+  if (book.keys === undefined || book.claims === undefined) throw new Error('a book of JWTs without its keys');
   const operator = pairOf(book.keys.operator);
   const system = pairOf(book.keys.system);
   const account = pairOf(book.keys.account);
@@ -29,14 +43,12 @@ export async function encodeOperatorMode(
     },
     { signer: operator },
   );
-  const systemJwt = await encodeAccount('SYS', system, { limits: ACCOUNT_LIMITS }, { signer: operator });
-  const operatorJwt = await encodeOperator(`muster-${book.cluster}`, operator, { system_account: system.getPublicKey() });
   const credentials = new Map<string, string>();
   const server = [
-    `operator: ${operatorJwt}`,
+    `operator: ${book.claims.operator}`,
     `system_account: ${system.getPublicKey()}`,
     'resolver: MEMORY',
-    `resolver_preload: {\n  ${system.getPublicKey()}: ${systemJwt}\n  ${account.getPublicKey()}: ${accountJwt}\n}`,
+    `resolver_preload: {\n  ${system.getPublicKey()}: ${book.claims.system}\n  ${account.getPublicKey()}: ${accountJwt}\n}`,
   ];
   for (const user of book.users) {
     const seed = user.secret.value;
