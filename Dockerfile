@@ -1,5 +1,5 @@
 # The images of Muster, a target each: control-plane (the replica, and the muster command), host (the host agent, with the
-# DuckDB worker that it starts), duckdb-worker (by itself, for pods), nats, front-door.
+# DuckDB worker that it starts), duckdb-worker (by itself, for pods), nats, front-door, certificates.
 #
 # Nothing is compiled: Node runs the TypeScript as it is. The dependencies are those of package-lock.json, production
 # only, for the workspaces of that image. Every image runs as uid 1000 on a read-only root file system, and has no package
@@ -108,3 +108,11 @@ EXPOSE 8080
 STOPSIGNAL SIGUSR1
 HEALTHCHECK --interval=3s --timeout=3s --start-period=30s CMD ["healthy", "8080", "/front-door/healthz"]
 ENTRYPOINT ["haproxy", "-db", "-f", "/etc/haproxy/haproxy.cfg"]
+
+# Makes what NATS needs to speak TLS (deploy/compose/tls.yml), and ends.
+FROM ${DEBIAN_IMAGE} AS certificates
+RUN apt-get update -q && apt-get install -qy --no-install-recommends openssl && rm -rf /var/lib/apt/lists/* /var/log/* \
+  && install -d -o 1000 -g 1000 -m 0700 /run/authority /run/set-up/nats /run/ca
+COPY deploy/nats/make-certificates deploy/compose/certificates /usr/local/bin/
+USER 1000:1000
+ENTRYPOINT ["certificates"]

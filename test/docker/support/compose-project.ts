@@ -6,14 +6,15 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import type { NatsOptions } from '@muster/nats';
 import { SystemRandom } from '@muster/ports';
-import type { NatsCredentials } from '@muster/protocol';
 import { freePort, tempDir } from '@muster/testkit';
 import { onTestFailed } from 'vitest';
 import { Door } from './door.ts';
 import { ROOT } from './engine.ts';
 
 const LOG_LINES = 40;
+const TLS_FILES = 'docker-compose.yml:deploy/compose/tls.yml';
 
 export interface Said {
   readonly code: number | null;
@@ -36,6 +37,8 @@ export interface ComposeOptions {
   /** In the place of the repository's muster.yaml. */
   readonly config?: Readonly<Record<string, unknown>>;
   readonly env?: Readonly<Record<string, string>>;
+  /** NATS over TLS, with deploy/compose/tls.yml. */
+  readonly isTls?: boolean;
   /** Made in a hook, not in a test: nothing is printed by itself. */
   readonly isShared?: boolean;
 }
@@ -50,13 +53,15 @@ export async function composeProject(options: ComposeOptions = {}): Promise<Comp
     // The same one through a restart, so that connections come back.
     MUSTER_NATS: `127.0.0.1:${await freePort()}`,
     COMPOSE_PROFILES: (options.profiles ?? []).join(','),
+    COMPOSE_FILE: options.isTls === true ? TLS_FILES : 'docker-compose.yml',
     ...options.env,
   };
   if (options.config !== undefined) {
     env['MUSTER_CONFIG'] = join(folder, 'muster.yaml');
     await writeFile(env['MUSTER_CONFIG'], JSON.stringify(options.config));
   }
-  const project = new ComposeProject(name, env, resources.move());
+  const caFile = options.isTls === true ? join(folder, 'ca.pem') : undefined;
+  const project = new ComposeProject(name, env, caFile, resources.move());
   if (options.isShared !== true) onTestFailed(() => void process.stderr.write(project.report));
   return project;
 }
@@ -64,11 +69,14 @@ export async function composeProject(options: ComposeOptions = {}): Promise<Comp
 export class ComposeProject extends Door {
   readonly name: string;
   readonly #env: Readonly<Record<string, string>>;
+  /** Where the test keeps the project's authority, once it is there. */
+  readonly #caFile: string | undefined;
   readonly #resources: AsyncDisposableStack;
   #report = '';
 
-  constructor(name: string, env: Readonly<Record<string, string>>, resources: AsyncDisposableStack) {
+  constructor(name: string, env: Readonly<Record<string, string>>, caFile: string | undefined, resources: AsyncDisposableStack) {
     super(() => this.natsAs('muster', 'admin'));
+    this.#caFile = caFile;
     this.name = name;
     this.#env = env;
     this.#resources = resources;
@@ -120,10 +128,17 @@ export class ComposeProject extends Door {
   }
 
   /** NATS as this machine reaches it, and a user's credentials, which a service has that may be run. */
-  async natsAs(service: string, user: string): Promise<{ servers: readonly string[]; credentials: NatsCredentials }> {
+  async natsAs(service: string, user: string): Promise<Pick<NatsOptions, 'servers' | 'credentials' | 'tls'>> {
     const servers = [`nats://${await this.published('nats', 4222)}`];
-    const contents = await this.do('run', '--rm', '--no-deps', '-T', '--entrypoint', 'cat', service, `/run/muster/${user}.creds`);
-    return { servers, credentials: { kind: 'creds', contents } };
+    const credentials = { kind: 'creds', contents: await this.fileOf(service, `/run/muster/${user}.creds`) } as const;
+    if (this.#caFile === undefined) return { servers, credentials };
+    await writeFile(this.#caFile, await this.fileOf(service, '/run/ca/ca.pem'));
+    return { servers, credentials, tls: { caFile: this.#caFile } };
+  }
+
+  /** A file as a service that may be run has it. */
+  async fileOf(service: string, path: string): Promise<string> {
+    return this.do('run', '--rm', '--no-deps', '-T', '--entrypoint', 'cat', service, path);
   }
 
   /** The container in which a host agent runs, by the id that is in its state folder. */
@@ -145,7 +160,7 @@ export class ComposeProject extends Door {
 
 /** Builds every image of the repository. */
 export async function buildImages(): Promise<void> {
-  const { code, all } = await run(['compose', '--profile', '*', 'build'], {});
+  const { code, all } = await run(['compose', '--profile', '*', 'build'], { COMPOSE_FILE: TLS_FILES });
   if (code !== 0) throw new Error(`docker compose build ended with ${code}:\n${all}`);
 }
 

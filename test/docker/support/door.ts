@@ -22,11 +22,11 @@ export const SLOW = { timeoutMs: 120_000, everyMs: 100 } as const;
 const TRY_MS = 4_000;
 
 export class Door implements AsyncDisposable {
-  readonly #findNats: () => Promise<Pick<NatsOptions, 'servers' | 'credentials'>>;
+  readonly #findNats: () => Promise<Pick<NatsOptions, 'servers' | 'credentials' | 'tls'>>;
   #connecting: ReturnType<typeof connectNats> | undefined;
 
   /** Where NATS is published on this machine, once it is, and who the test is there. */
-  constructor(findNats: () => Promise<Pick<NatsOptions, 'servers' | 'credentials'>>) {
+  constructor(findNats: () => Promise<Pick<NatsOptions, 'servers' | 'credentials' | 'tls'>>) {
     this.#findNats = findNats;
   }
 
