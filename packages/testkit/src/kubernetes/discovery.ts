@@ -1,5 +1,7 @@
 // What a client asks before it knows what there is.
+import { openApi } from './openapi.ts';
 import { apiVersionOf, RESOURCES, type Resource } from './resources.ts';
+import { REVIEWS } from './routes.ts';
 
 /** As recorded from a server that was built from source. */
 const VERSION = {
@@ -26,6 +28,7 @@ export function discover(path: string): object | string | undefined {
   if (path === '/version') return VERSION;
   if (path === '/api') return { kind: 'APIVersions', versions: ['v1'], serverAddressByClientCIDRs: [] };
   if (path === '/apis') return { kind: 'APIGroupList', apiVersion: 'v1', groups: groups().map(groupOf) };
+  if (path.startsWith('/openapi/')) return openApi(path);
   const group = /^\/apis\/([^/]+)\/?$/.exec(path)?.[1];
   if (group !== undefined) return groups().includes(group) ? { kind: 'APIGroup', apiVersion: 'v1', ...groupOf(group) } : undefined;
   const groupVersion = /^\/(?:api\/(v1)|apis\/([^/]+\/[^/]+))\/?$/.exec(path);
@@ -33,7 +36,7 @@ export function discover(path: string): object | string | undefined {
 }
 
 function groups(): readonly string[] {
-  return [...new Set(RESOURCES.map(({ group }) => group)), 'authorization.k8s.io', 'authentication.k8s.io'].filter((group) => group !== '');
+  return [...new Set([...RESOURCES, ...REVIEWS].map(({ group }) => group))].filter((group) => group !== '');
 }
 
 function groupOf(name: string): object {
@@ -43,8 +46,15 @@ function groupOf(name: string): object {
 
 function resourceList(groupVersion: string): object | undefined {
   const resources = RESOURCES.filter((one) => apiVersionOf(one) === groupVersion);
-  if (resources.length === 0) return undefined;
-  return { kind: 'APIResourceList', apiVersion: 'v1', groupVersion, resources: resources.flatMap(describe) };
+  const reviews = REVIEWS.filter(({ group }) => groupVersion === `${group}/v1`).map(({ plural, kind }) => ({
+    name: plural,
+    singularName: kind.toLowerCase(),
+    namespaced: false,
+    kind,
+    verbs: ['create'],
+  }));
+  const described = [...resources.flatMap(describe), ...reviews];
+  return described.length === 0 ? undefined : { kind: 'APIResourceList', apiVersion: 'v1', groupVersion, resources: described };
 }
 
 function describe(resource: Resource): readonly object[] {

@@ -381,3 +381,34 @@ test('over TLS, with a certificate of its own, as its kubeconfig says', async ()
   trusting.close();
   distrusting.close();
 });
+
+test('a certificate counts before a token; whoever asks with the token of somebody else does not show it', async () => {
+  await using secure = await startKubernetesDouble({ tls: true });
+  const certified = new ApiClient(secure.accessByCertificate());
+  const token = secure.addUser('nobody');
+  const whoami = async (options: object) => {
+    const body = { apiVersion: 'authentication.k8s.io/v1', kind: 'SelfSubjectReview' };
+    const answer = await certified.call('POST', '/apis/authentication.k8s.io/v1/selfsubjectreviews', { body, ...options });
+    return objectAt(answer, 'status', 'userInfo')['username'];
+  };
+  expect([await whoami({}), await whoami({ token })]).toEqual(['kubernetes-admin', 'nobody']);
+  const both = new ApiClient({ ...secure.accessByCertificate(), token });
+  expect((await both.request('GET', '/api/v1/pods')).status).toBe(200);
+  certified.close();
+  both.close();
+});
+
+test('what kubectl asks before it applies something: that the kind can be had, and that its writes take a validation', async () => {
+  const { paths } = (await client.call('GET', '/openapi/v3')) as {
+    readonly paths: Readonly<Record<string, { readonly serverRelativeURL: string }>>;
+  };
+  const document = await client.call('GET', paths['apis/apps/v1']?.serverRelativeURL ?? '');
+  expect(objectAt(document, 'paths', '/apis/apps/v1/namespaces/{namespace}/deployments/{name}', 'patch')).toMatchObject({
+    'x-kubernetes-group-version-kind': { group: 'apps', version: 'v1', kind: 'Deployment' },
+    parameters: expect.arrayContaining([expect.objectContaining({ name: 'fieldValidation', in: 'query' })]) as unknown,
+  });
+  for (const { name } of ((await client.call('GET', '/apis')) as { readonly groups: readonly { readonly name: string }[] }).groups) {
+    const { resources } = (await client.call('GET', `/apis/${name}/v1`)) as { readonly resources: readonly unknown[] };
+    expect(resources, name).not.toEqual([]);
+  }
+});

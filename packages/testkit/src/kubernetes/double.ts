@@ -49,13 +49,14 @@ const HISTORY_MAX = 10_000;
 const FIRST_REVISION = 1000;
 const AUDIT_MAX = 10_000;
 const TOKEN_LENGTH = 40;
+const AUTHENTICATED = 'system:authenticated';
 
 /** The double. Made by `startKubernetesDouble`; does not listen before `start`. */
 export class KubernetesDouble implements AsyncDisposable {
   /** A token that may do everything. */
   readonly adminToken: string;
   readonly faults = new FaultPlan();
-  readonly #ca: string | undefined;
+  readonly #tls: Certificate | undefined;
   readonly #world: World;
   readonly #server: HttpServer;
   readonly #controllers: Controllers | undefined;
@@ -64,7 +65,7 @@ export class KubernetesDouble implements AsyncDisposable {
 
   constructor(options: KubernetesDoubleOptions = {}) {
     const { clock = new SystemClock(), random = new SystemRandom(), hasControllers = true, hasServiceAccounts = false } = options;
-    this.#ca = options.tls?.cert;
+    this.#tls = options.tls;
     const store = new Store({ revision: options.revision ?? FIRST_REVISION, historyMax: options.historyMax ?? HISTORY_MAX });
     this.#world = { store, clock, random, hasControllers, hasServiceAccounts };
     this.#controllers = hasControllers ? new Controllers(this.#world) : undefined;
@@ -73,6 +74,7 @@ export class KubernetesDouble implements AsyncDisposable {
         world: this.#world,
         faults: this.faults,
         tls: options.tls,
+        certified: { name: 'kubernetes-admin', groups: [MASTERS, AUTHENTICATED] },
         userOf: (token) => this.#users.get(token),
         issueToken: (namespace, name) =>
           this.#issue({ name: serviceAccountUser(namespace, name), groups: serviceAccountGroups(namespace) }),
@@ -91,7 +93,7 @@ export class KubernetesDouble implements AsyncDisposable {
   }
 
   get url(): string {
-    return `${this.#ca === undefined ? 'http' : 'https'}://127.0.0.1:${this.port}`;
+    return `${this.#tls === undefined ? 'http' : 'https'}://127.0.0.1:${this.port}`;
   }
 
   /** Of the last write. */
@@ -106,7 +108,7 @@ export class KubernetesDouble implements AsyncDisposable {
 
   /** A new user, with no rights but those that stored roles give; returns the token. */
   addUser(name: string, groups: readonly string[] = []): string {
-    return this.#issue({ name, groups: [...groups, 'system:authenticated'] });
+    return this.#issue({ name, groups: [...groups, AUTHENTICATED] });
   }
 
   /** Nobody has this token any more. */
@@ -116,7 +118,13 @@ export class KubernetesDouble implements AsyncDisposable {
 
   /** Where a client goes in, by default as the administrator. */
   access(token = this.adminToken): KubernetesAccess {
-    return { server: this.url, token, ...(this.#ca === undefined ? {} : { ca: this.#ca }) };
+    return { server: this.url, token, ...(this.#tls === undefined ? {} : { ca: this.#tls.cert }) };
+  }
+
+  /** As the administrator too, but by a certificate, as most kubeconfigs of administrators have it. @throws Error without TLS */
+  accessByCertificate(): KubernetesAccess {
+    if (this.#tls === undefined) throw new Error('the double was started without TLS');
+    return { server: this.url, ca: this.#tls.cert, ...this.#tls };
   }
 
   /** The text of a kubeconfig file. */

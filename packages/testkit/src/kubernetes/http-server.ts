@@ -6,6 +6,7 @@ import { once } from 'node:events';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import { createServer as createTlsServer } from 'node:https';
 import type { AddressInfo, Socket } from 'node:net';
+import { TLSSocket } from 'node:tls';
 import { type ApiOptions, answer, answerReview, authorizeRequest } from './api.ts';
 import { ANONYMOUS, authorizePath } from './authorization.ts';
 import { discover } from './discovery.ts';
@@ -24,6 +25,8 @@ export interface HttpServerOptions extends ApiOptions {
   readonly world: World;
   readonly faults: FaultPlan;
   readonly tls: { readonly key: string; readonly cert: string } | undefined;
+  /** Who shows a certificate that `tls.cert` vouches for. Believed before any token. */
+  readonly certified: User;
   /** Undefined where nobody has this token. */
   readonly userOf: (token: string) => User | undefined;
   /** Hears of each request that was answered, or will not be. */
@@ -63,7 +66,10 @@ export class HttpServer {
     if (this.#server !== undefined) return;
     const listener = (request: IncomingMessage, response: ServerResponse): void => void this.#serve(request, response);
     const { tls } = this.#options;
-    const server = tls === undefined ? createServer(listener) : createTlsServer({ ...tls }, listener);
+    const server =
+      tls === undefined
+        ? createServer(listener)
+        : createTlsServer({ ...tls, ca: tls.cert, requestCert: true, rejectUnauthorized: false }, listener);
     server.keepAliveTimeout = 90_000;
     server.requestTimeout = 0;
     server.on('connection', (socket: Socket) => {
@@ -179,6 +185,7 @@ export class HttpServer {
   }
 
   #authenticate(incoming: IncomingMessage): User {
+    if (incoming.socket instanceof TLSSocket && incoming.socket.authorized) return this.#options.certified;
     const header = incoming.headers.authorization;
     if (header === undefined) return ANONYMOUS;
     const user = this.#options.userOf(/^Bearer (.+)$/i.exec(header)?.[1] ?? '');

@@ -15,7 +15,7 @@ export interface ApiRequestOptions {
   readonly body?: unknown;
   /** Default: `application/json`. */
   readonly contentType?: string;
-  /** Instead of the access's own; empty: none. */
+  /** Instead of all that the access has, its certificate too, which a server believes before any token; empty: nobody. */
   readonly token?: string;
 }
 
@@ -47,17 +47,17 @@ export class ApiFailure extends Error {
 /** One way to an API server. `close` ends its idle connections. */
 export class ApiClient {
   readonly #access: KubernetesAccess;
-  readonly #agent: HttpAgent | HttpsAgent;
   readonly #isTls: boolean;
+  /** Of whoever the access is of. */
+  readonly #own: HttpAgent | HttpsAgent;
+  /** Of anybody else. */
+  readonly #other: HttpAgent | HttpsAgent;
 
   constructor(access: KubernetesAccess) {
     this.#access = access;
     this.#isTls = access.server.startsWith('https:');
-    const { ca, cert, key, serverName, isUnverified = false } = access;
-    const tls = { ca, cert, key, servername: serverName, rejectUnauthorized: !isUnverified };
-    this.#agent = this.#isTls
-      ? new HttpsAgent({ keepAlive: true, maxSockets: SOCKETS_MAX, ...defined(tls) })
-      : new HttpAgent({ keepAlive: true, maxSockets: SOCKETS_MAX });
+    this.#own = this.#makeAgent(this.#tlsOptions(true));
+    this.#other = this.#makeAgent(this.#tlsOptions(false));
   }
 
   /** One request and its whole answer, whatever its status. @throws Error where there is none */
@@ -125,7 +125,8 @@ export class ApiClient {
   }
 
   close(): void {
-    this.#agent.destroy();
+    this.#own.destroy();
+    this.#other.destroy();
   }
 
   async #open(
@@ -141,17 +142,26 @@ export class ApiClient {
       ...(bearer === '' ? {} : { authorization: `Bearer ${bearer}` }),
       ...(text === undefined ? {} : { 'content-type': contentType, 'content-length': Buffer.byteLength(text) }),
     };
-    const { ca, cert, key, serverName, isUnverified = false } = this.#access;
+    const isOwn = token === undefined;
     // A watch keeps its connection: it is not one of the pool's.
-    const own = this.#isTls
-      ? { agent: false, ...defined({ ca, cert, key, servername: serverName, rejectUnauthorized: !isUnverified }) }
-      : { agent: false };
+    const way = isPooled ? { agent: isOwn ? this.#own : this.#other } : { agent: false, ...this.#tlsOptions(isOwn) };
     return new Promise((resolve, reject) => {
-      const options = { method, headers, ...(isPooled ? { agent: this.#agent } : own) };
+      const options = { method, headers, ...way };
       const outgoing = (this.#isTls ? httpsRequest : httpRequest)(new URL(this.#access.server + path), options, resolve);
       outgoing.on('error', reject);
       outgoing.end(text);
     });
+  }
+
+  #tlsOptions(isOwn: boolean): object {
+    if (!this.#isTls) return {};
+    const { ca, cert, key, serverName, isUnverified = false } = this.#access;
+    return defined({ ca, ...(isOwn ? { cert, key } : {}), servername: serverName, rejectUnauthorized: !isUnverified });
+  }
+
+  #makeAgent(tls: object): HttpAgent | HttpsAgent {
+    const keep = { keepAlive: true, maxSockets: SOCKETS_MAX };
+    return this.#isTls ? new HttpsAgent({ ...keep, ...tls }) : new HttpAgent(keep);
   }
 }
 
