@@ -93,7 +93,7 @@ test('a late pod of a slot is stopped too, though its uid is another', async () 
 
 test("a pod that is not this slot's is left alone, whatever its name", async () => {
   await using world = await startKubernetesWorld();
-  const spec = { containers: [{ name: 'a', image: 'b' }] };
+  const spec = { automountServiceAccountToken: false, containers: [{ name: 'a', image: 'b' }] };
   await world.api.call('POST', `${world.path}/pods`, { body: { apiVersion: 'v1', kind: 'Pod', metadata: { name: 'duckdb-1' }, spec } });
   const driver = world.driver();
   expect(await driver.create(makeWorker('duckdb-1'))).toMatchObject({

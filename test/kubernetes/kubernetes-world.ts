@@ -5,15 +5,7 @@ import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { KubernetesDriver, type KubernetesDriverOptions, type KubernetesTimings } from '@muster/kubernetes';
 import { MemoryMetrics, SystemClock, SystemRandom, silentLogger, type WorkerSpec, type WorkerStatus } from '@muster/ports';
-import {
-  type ApiClient,
-  eventually,
-  type KubernetesAccess,
-  type KubernetesDouble,
-  type KubernetesObject,
-  makeKubeconfig,
-  tempDir,
-} from '@muster/testkit';
+import { type ApiClient, eventually, type KubernetesAccess, type KubernetesDouble, type KubernetesObject, tempDir } from '@muster/testkit';
 import { parseAllDocuments } from 'yaml';
 import { readKubernetesTestConfig } from './config.ts';
 import { openTestCluster, type TestCluster } from './test-cluster.ts';
@@ -51,8 +43,7 @@ export class KubernetesWorld implements AsyncDisposable {
 
   /** The text of a kubeconfig with the shipped role, on another way to the server. */
   kubeconfigFor(change: Partial<KubernetesAccess>): string {
-    const { cert: _cert, key: _key, ...server } = this.cluster.access;
-    return makeKubeconfig({ ...server, token: this.#token, ...change }, this.namespace);
+    return this.cluster.kubeconfigFor(this.#token, change);
   }
 
   /** A driver with the shipped role; ends with the world. */
@@ -103,7 +94,7 @@ export async function startKubernetesWorld(): Promise<KubernetesWorld> {
 }
 
 /** Makes in the namespace what `rbac.yaml` has. @returns a token of its service account */
-async function grant({ api, namespace, path }: TestCluster): Promise<string> {
+async function grant({ api, namespace, path, issueToken }: TestCluster): Promise<string> {
   let account = '';
   for (const document of parseAllDocuments(readFileSync(RBAC, 'utf8'))) {
     const written = document.toJS() as RbacDocument;
@@ -114,9 +105,7 @@ async function grant({ api, namespace, path }: TestCluster): Promise<string> {
     const group = body.apiVersion === 'v1' ? '/api/v1' : `/apis/${body.apiVersion}`;
     await api.call('POST', `${group}/namespaces/${namespace}/${plural}`, { body });
   }
-  const request = { apiVersion: 'authentication.k8s.io/v1', kind: 'TokenRequest', spec: { expirationSeconds: 3_600 } };
-  const made = await api.call('POST', `${path}/serviceaccounts/${account}/token`, { body: request });
-  const { token } = (made as { readonly status: { readonly token: string } }).status;
+  const token = await issueToken(account);
   // A real server's authorizer hears of the binding a moment later.
   await eventually(async () => (await api.request('GET', `${path}/pods`, { token })).status === 200);
   return token;

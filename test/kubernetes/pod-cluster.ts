@@ -16,6 +16,7 @@ import { type KubernetesWorld, startKubernetesWorld } from './kubernetes-world.t
 import { WorkerPods } from './worker-pods.ts';
 
 export const POOL = 'duckdb';
+const HTTPS_PORT = 443;
 
 export interface PodCluster extends AsyncDisposable {
   readonly muster: Cluster;
@@ -39,9 +40,11 @@ export async function startPodCluster(options: {
   await using resources = new AsyncDisposableStack();
   const world = resources.use(await startKubernetesWorld());
   const server = new URL(world.cluster.access.server);
-  const way = resources.use(await startTcpProxy(Number(server.port), server.hostname));
+  const host = server.hostname.replace(/^\[|\]$/g, '');
+  const way = resources.use(await startTcpProxy(Number(server.port || HTTPS_PORT), host));
   const kubeconfig = `${world.kubeconfig}-by-the-way`;
-  await writeFile(kubeconfig, world.kubeconfigFor({ server: `${server.protocol}//127.0.0.1:${way.port}`, serverName: server.hostname }));
+  const byTheWay = `${server.protocol}//127.0.0.1:${way.port}${server.pathname.replace(/\/$/, '')}`;
+  await writeFile(kubeconfig, world.kubeconfigFor({ server: byTheWay, serverName: world.cluster.access.serverName ?? host }));
   const workers = resources.use(new WorkerPods(world.api));
   await world.cluster.runPods({ nodes: options.nodes, runtime: options.runtime?.(world.cluster.access) ?? workers });
   const seen = new Map<string, Set<string>>();

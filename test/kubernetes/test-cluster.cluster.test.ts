@@ -8,7 +8,7 @@ function podNamed(name: string, image: string): object {
     apiVersion: 'v1',
     kind: 'Pod',
     metadata: { name, labels: { suite: 'muster' } },
-    spec: { restartPolicy: 'Never', containers: [{ name: 'worker', image }] },
+    spec: { restartPolicy: 'Never', automountServiceAccountToken: false, containers: [{ name: 'worker', image }] },
   };
 }
 
@@ -47,11 +47,7 @@ test('a service account has the rights of its role, and no others', async () => 
   const roleRef = { apiGroup: 'rbac.authorization.k8s.io', kind: 'Role', name: 'reader' };
   const subjects = [{ kind: 'ServiceAccount', name: 'reader', namespace }];
   await api.call('POST', `${rbac}/rolebindings`, { body: { ...meta('RoleBinding'), roleRef, subjects } });
-  const body = { apiVersion: 'authentication.k8s.io/v1', kind: 'TokenRequest', spec: { expirationSeconds: 3600 } };
-  const issued = (await api.call('POST', `${path}/serviceaccounts/reader/token`, { body })) as {
-    readonly status: { readonly token: string };
-  };
-  const { token } = issued.status;
+  const token = await cluster.issueToken('reader');
   // A real server's authorizer hears of the binding a moment later.
   await eventually(async () => expect((await api.request('GET', `${path}/pods`, { token })).status).toBe(200));
   const refused = await api.request('POST', `${path}/pods`, { token, body: podNamed('two', cluster.image) });

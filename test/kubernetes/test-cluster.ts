@@ -23,6 +23,9 @@ const NAMESPACES = '/api/v1/namespaces';
 const FINALIZE_AFTER_MS = 3000;
 const GONE_TIMEOUT_MS = 60_000;
 const ACCOUNT_TIMEOUT_MS = 5000;
+const TOKEN_SECONDS = 3600;
+/** Learned from the first namespace: nobody else finalizes them here. */
+let isFinalizedHere = false;
 /** Everything that tests make. Pods last: others are owned by them. */
 const EMPTIED = [
   '/api/v1/namespaces/{}/secrets',
@@ -50,37 +53,45 @@ export interface TestCluster extends AsyncDisposable {
    * and gives undefined: what is to befall pods there cannot be said. Ends with the cluster.
    */
   runPods(options?: SimulatedClusterOptions): Promise<SimulatedCluster | undefined>;
-  /** The text of a kubeconfig for this token and namespace. */
-  kubeconfigFor(token: string): string;
+  /** A token of a service account of this namespace. */
+  issueToken(account: string): Promise<string>;
+  /** The text of a kubeconfig for this token and namespace, and nothing else that the access has. */
+  kubeconfigFor(token: string, change?: Partial<KubernetesAccess>): string;
 }
 
 /** A fresh namespace, on the API server of `neighbour` where it is given; gone, with all that is in it, when its scope ends. */
 export async function openTestCluster(neighbour?: TestCluster): Promise<TestCluster> {
   const { kubeconfig, context, kubelet, image } = readKubernetesTestConfig();
   await using resources = new AsyncDisposableStack();
-  // As bare as a real API server alone: whatever passes on it needs nobody else.
-  const bare = { hasControllers: false, hasServiceAccounts: true };
+  // As bare as a real API server alone: whatever passes on it needs nobody else. Its administrator comes with a certificate.
+  const bare = { hasControllers: false, hasServiceAccounts: true, tls: true };
   const double = kubeconfig === undefined ? (neighbour?.double ?? resources.use(await startKubernetesDouble(bare))) : undefined;
-  const access = kubeconfig === undefined ? (double as KubernetesDouble).access() : await accessOf(kubeconfig, context);
+  const access = double?.accessByCertificate() ?? (await accessOf(kubeconfig ?? '', context));
   const api = new ApiClient(access);
   resources.defer(() => api.close());
   const namespace = `muster-test-${new SystemRandom().id(8)}`;
   await api.call('POST', NAMESPACES, { body: { apiVersion: 'v1', kind: 'Namespace', metadata: { name: namespace } } });
-  resources.defer(() => removeNamespace(api, namespace, double === undefined ? FINALIZE_AFTER_MS : 0));
+  resources.defer(() => removeNamespace(api, namespace, double !== undefined || isFinalizedHere));
   await ensureAccount(api, namespace);
+  const path = `${NAMESPACES}/${namespace}`;
   const scope = resources.move();
   return {
     access,
     api,
     namespace,
-    path: `${NAMESPACES}/${namespace}`,
+    path,
     double,
     image,
     runPods: async (options = {}) =>
       kubelet === 'real' ? undefined : scope.use(await startSimulatedCluster(access, { namespace, ...options })),
-    kubeconfigFor: (token) => {
+    issueToken: async (account) => {
+      const body = { apiVersion: 'authentication.k8s.io/v1', kind: 'TokenRequest', spec: { expirationSeconds: TOKEN_SECONDS } };
+      const made = await api.call('POST', `${path}/serviceaccounts/${account}/token`, { body });
+      return (made as { readonly status: { readonly token: string } }).status.token;
+    },
+    kubeconfigFor: (token, change = {}) => {
       const { cert: _cert, key: _key, ...server } = access;
-      return makeKubeconfig({ ...server, token }, namespace);
+      return makeKubeconfig({ ...server, token, ...change }, namespace);
     },
     [Symbol.asyncDispose]: () => scope.disposeAsync(),
   };
@@ -111,16 +122,16 @@ async function ensureAccount(api: ApiClient, namespace: string): Promise<void> {
   });
 }
 
-async function removeNamespace(api: ApiClient, namespace: string, finalizeAfterMs: number): Promise<void> {
+async function removeNamespace(api: ApiClient, namespace: string, isFinalized: boolean): Promise<void> {
   const path = `${NAMESPACES}/${namespace}`;
   const now = { body: { apiVersion: 'v1', kind: 'DeleteOptions', gracePeriodSeconds: 0 } };
   for (const collection of EMPTIED) await api.call('DELETE', collection.replace('{}', namespace), now, [404, 405]);
   await api.call('DELETE', path, {}, [404, 409]);
   const isGone = async (): Promise<boolean> => (await api.request('GET', path)).status === 404;
   try {
-    await eventually(isGone, { timeoutMs: finalizeAfterMs, everyMs: 100 });
+    await eventually(isGone, { timeoutMs: isFinalized ? 0 : FINALIZE_AFTER_MS, everyMs: 100 });
   } catch {
-    // Nobody is there to do it.
+    isFinalizedHere = true;
     const body = { apiVersion: 'v1', kind: 'Namespace', metadata: { name: namespace }, spec: { finalizers: [] } };
     await api.call('PUT', `${path}/finalize`, { body }, [404, 409]);
     await eventually(isGone, { timeoutMs: GONE_TIMEOUT_MS, everyMs: 100 });
