@@ -94,7 +94,8 @@ export async function startKubernetesWorld(): Promise<KubernetesWorld> {
 }
 
 /** Makes in the namespace what `rbac.yaml` has. @returns a token of its service account */
-async function grant({ api, namespace, path, issueToken }: TestCluster): Promise<string> {
+async function grant(cluster: TestCluster): Promise<string> {
+  const { api, namespace, path } = cluster;
   let account = '';
   for (const document of parseAllDocuments(readFileSync(RBAC, 'utf8'))) {
     const written = document.toJS() as RbacDocument;
@@ -105,7 +106,7 @@ async function grant({ api, namespace, path, issueToken }: TestCluster): Promise
     const group = body.apiVersion === 'v1' ? '/api/v1' : `/apis/${body.apiVersion}`;
     await api.call('POST', `${group}/namespaces/${namespace}/${plural}`, { body });
   }
-  const token = await issueToken(account);
+  const token = await cluster.issueToken(account);
   // A real server's authorizer hears of the binding a moment later.
   await eventually(async () => (await api.request('GET', `${path}/pods`, { token })).status === 200);
   return token;
