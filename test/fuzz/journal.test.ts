@@ -85,6 +85,12 @@ test.each<[what: string, bytes: (last: Head) => string | Uint8Array]>([
   ['a record of another version', ({ op }) => `{"v":2,"by":"x","epoch":1,"op":"y","prev":"${String(op)}","type":"ops","set":[]}`],
   ['a record that follows another', () => '{"v":1,"by":"x","epoch":1,"op":"y","prev":"nobody","type":"ops","set":[]}'],
   [
+    'an id that could not be named by the next',
+    ({ op }) => `{"v":1,"by":"x","epoch":1,"op":"a\\"b","prev":"${String(op)}","type":"confirm"}`,
+  ],
+  ['half a character as its id', ({ op }) => `{"v":1,"by":"x","epoch":1,"op":"\\ud800","prev":"${String(op)}","type":"confirm"}`],
+  ['an epoch without end', ({ op }) => `{"v":1,"by":"x","epoch":1e999,"op":"y","prev":"${String(op)}","type":"confirm"}`],
+  [
     'a slot that is none',
     ({ op }) => `{"v":1,"by":"x","epoch":1,"op":"y","prev":"${String(op)}","type":"ops","set":[["slot","demo-1",{"state":"warm"}]]}`,
   ],

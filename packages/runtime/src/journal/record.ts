@@ -68,6 +68,7 @@ export class UnknownRecordVersion extends Error {
   }
 }
 
+const OP_ID = /^[\w-]{1,64}$/;
 const NEWLINE = 10;
 const NOTHING: readonly SetOp[] = [];
 
@@ -112,7 +113,9 @@ export function parseRecord(message: JournalMessage): { readonly record: Journal
   if (fields.v !== RECORD_VERSION) throw new UnknownRecordVersion(message.shard, message.seq, fields.v);
   const { by, epoch, op, prev, type, set = NOTHING, replica, retain, to, snapshot } = fields;
   if (typeof by !== 'string' || typeof op !== 'string' || typeof prev !== 'string') throw damaged(message, 'has no by, op or prev');
-  if (typeof epoch !== 'number' || !TYPES.has(type)) throw damaged(message, 'has no epoch or no known type');
+  // The next record names it, and is written without looking at it.
+  if (!OP_ID.test(op)) throw damaged(message, 'has an op that is no id');
+  if (!Number.isSafeInteger(epoch) || !TYPES.has(type)) throw damaged(message, 'has no epoch or no known type');
   if (!isSet(set)) throw damaged(message, 'has changes that are none');
   if (type === 'epoch' && (typeof replica !== 'string' || !isRetain(retain))) throw damaged(message, 'names no owner');
   if (type === 'snapshot' && (typeof replica !== 'string' || !isRetain(retain) || !isSnapshotHead(snapshot))) {
@@ -121,7 +124,7 @@ export function parseRecord(message: JournalMessage): { readonly record: Journal
   return {
     record: {
       by,
-      epoch,
+      epoch: epoch as number,
       op,
       prev,
       type: type as RecordType,
