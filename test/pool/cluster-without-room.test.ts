@@ -71,6 +71,19 @@ test('a start that is away is waited for where there is nowhere else, is tried a
   expect(cluster.intents()).toHaveLength(1);
 });
 
+test('a driver that is away for longer than a start may take says nothing of the template: held, not replaced, and caught up after', async () => {
+  const cluster = await MemoryCluster.start({ config: CONFIG });
+  cluster.driver.isOnePlace = true;
+  cluster.driver.isAway = true;
+  await cluster.clock.run(TWENTY_MINUTES);
+  expect(cluster.pool('demo')).toMatchObject({ spawning: 3, draining: 0, isBreakerOpen: false });
+  cluster.driver.isAway = false;
+  await cluster.clock.run(10_000);
+  expect(cluster.pool('demo')).toMatchObject({ warm: 3, spawning: 0 });
+  expect(cluster.driver.created).toHaveLength(3);
+  expect(cluster.intents()).toHaveLength(1);
+});
+
 test('a start that waits for its next try does not come after the stop', async () => {
   const cluster = await MemoryCluster.start({ config: 'pools: { demo: { driver: simulated, floor: 1, spawn: 10s } }' });
   cluster.driver.isOnePlace = true;

@@ -19,6 +19,8 @@ const REFUSALS_MAX = 8;
 const START_RETRY = { attemptsMax: REFUSALS_MAX, firstDelayMs: 200, delayMaxMs: 5_000 } as const;
 /** Where there is nowhere else, a start waits for the driver to come back: the clock of its state ends it. */
 const PATIENT_RETRY = { ...START_RETRY, attemptsMax: Number.POSITIVE_INFINITY } as const;
+/** After so many tries in a row without any answer the driver is away for longer: that says nothing of the worker. */
+const SILENCES_MAX = 8;
 /** A worker that cannot be stopped now is still there: it is tried for as long as the shard is owned. */
 const STOP_RETRY = { attemptsMax: Number.POSITIVE_INFINITY, firstDelayMs: 500, delayMaxMs: 15_000 } as const;
 const SWEEP_RETRY = { attemptsMax: 1, firstDelayMs: 1_000, delayMaxMs: 1_000 } as const;
@@ -89,6 +91,7 @@ export class Reconciler {
     const placement = slot.host === null ? {} : { host: slot.host };
     const token = this.#secrets.slotToken(slot.id);
     let refusals = 0;
+    let silences = 0;
     this.#shard.task<CreateOutcome>({
       name: `start:${slot.id}`,
       retry: this.#driver.isOnePlace === true ? PATIENT_RETRY : START_RETRY,
@@ -101,7 +104,11 @@ export class Reconciler {
         });
         this.#starting.set(slot.id, creating);
         try {
-          const outcome = await creating;
+          const outcome = await creating.catch((error: unknown) => {
+            if (this.#driver.isOnePlace === true && ++silences === SILENCES_MAX) this.#hold(slot.id, String(error));
+            throw error;
+          });
+          silences = 0;
           if (outcome.kind === 'failed' && outcome.retryable && ++refusals < REFUSALS_MAX) {
             throw new MusterError('driver-unavailable', outcome.reason);
           }
@@ -115,6 +122,14 @@ export class Reconciler {
         else this.#changed(turn, slot.id, { type: 'spawn.failed', detail: outcome.reason });
       },
       failed: (turn, error) => this.#changed(turn, slot.id, { type: 'spawn.failed', detail: String(error) }),
+    });
+  }
+
+  /** Waits as for room, until the driver says how it is with the worker. */
+  #hold(id: string, detail: string): void {
+    this.#shard.turn((turn) => {
+      const slot = this.#slots.get(turn, id);
+      if (slot?.state === 'spawning' && !isHeld(slot)) this.#changed(turn, id, { type: 'worker.held', detail });
     });
   }
 
