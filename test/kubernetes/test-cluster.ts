@@ -3,7 +3,6 @@
 // Everything is done over the API. What the cluster may lack is not needed: nodes, a scheduler and kubelets are played with
 // `--kubelet=simulated`; a `default` service account is made where nobody makes one; what the garbage collector would take
 // and a namespace that nobody finalizes are taken away at the end.
-import { KubeConfig } from '@kubernetes/client-node';
 import { SystemRandom } from '@muster/ports';
 import {
   ApiClient,
@@ -16,6 +15,7 @@ import {
   startKubernetesDouble,
   startSimulatedCluster,
 } from '@muster/testkit';
+import { readAccess } from './access.ts';
 import { readKubernetesTestConfig } from './config.ts';
 
 const NAMESPACES = '/api/v1/namespaces';
@@ -66,7 +66,7 @@ export async function openTestCluster(neighbour?: TestCluster): Promise<TestClus
   // As bare as a real API server alone: whatever passes on it needs nobody else. Its administrator comes with a certificate.
   const bare = { hasControllers: false, hasServiceAccounts: true, tls: true };
   const double = kubeconfig === undefined ? (neighbour?.double ?? resources.use(await startKubernetesDouble(bare))) : undefined;
-  const access = double?.accessByCertificate() ?? (await accessOf(kubeconfig ?? '', context));
+  const access = double?.accessByCertificate() ?? (await readAccess(kubeconfig ?? '', context));
   const api = new ApiClient(access);
   resources.defer(() => api.close());
   const namespace = `muster-test-${new SystemRandom().id(8)}`;
@@ -95,23 +95,6 @@ export async function openTestCluster(neighbour?: TestCluster): Promise<TestClus
     },
     [Symbol.asyncDispose]: () => scope.disposeAsync(),
   };
-}
-
-/** What a kubeconfig's context says, with whatever its user needs to be asked for. */
-async function accessOf(file: string, context: string | undefined): Promise<KubernetesAccess> {
-  const config = new KubeConfig();
-  config.loadFromFile(file);
-  if (context !== undefined) config.setCurrentContext(context);
-  const server = config.getCurrentCluster()?.server;
-  if (server === undefined) throw new Error(`${file} has no cluster for context ${config.getCurrentContext()}`);
-  const options: Parameters<KubeConfig['applyToHTTPSOptions']>[0] = { headers: {} };
-  await config.applyToHTTPSOptions(options);
-  const headers = options.headers as Readonly<Record<string, string>>;
-  const token = /^Bearer (.+)$/.exec(headers['Authorization'] ?? '')?.[1];
-  const pem = (value: unknown): string | undefined => (typeof value === 'string' || Buffer.isBuffer(value) ? value.toString() : undefined);
-  const fields = { ca: pem(options.ca), cert: pem(options.cert), key: pem(options.key), token, serverName: options.servername };
-  const given = Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined));
-  return { server: server.replace(/\/$/, ''), ...given, ...(options.rejectUnauthorized === false ? { isUnverified: true } : {}) };
 }
 
 /** Where a controller makes it, its is waited for; where none does, this is it. */
