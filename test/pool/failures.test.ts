@@ -72,6 +72,26 @@ test('the owner is lost after its client was told, and then the worker: the requ
   expect(cluster.slots().map(({ reservation }) => reservation)).toEqual([null, null, null]);
 });
 
+test.each([
+  ['and nobody asks', false],
+  ['while its client asks again', true],
+])('a reservation that its client was told of outlives its owner and, %s, a time in which its worker has no link', async (_what, asks) => {
+  const cluster = await warm({ replicas: 3 });
+  const owner = cluster.ownerOf('demo');
+  const ask = { org: 'acme', requestId: 'r1', waitMs: 20_000 };
+  const first = await cluster.reserveNow('demo', ask);
+  if (!first.ok || owner === undefined) throw new Error('no grant');
+  const { id, slot } = first.reservation;
+  expect(cluster.slots().find((one) => one.slot === slot)?.state).toBe('reserved.activating');
+  cluster.kill(owner);
+  cluster.workerBuses.get(slot)?.disconnect();
+  cluster.clock.setTimer(9_000, () => cluster.workerBuses.get(slot)?.reconnect());
+  const again = asks ? cluster.reserve('demo', ask) : undefined;
+  await cluster.clock.run(12_000);
+  expect(cluster.slots().find((one) => one.slot === slot)).toMatchObject({ reservation: id, state: 'reserved.active' });
+  if (again !== undefined) expect(await cluster.clock.resolve(again)).toMatchObject({ ok: true, reservation: { id } });
+});
+
 test('the janitor is lost at the peak: nothing is started twice, nothing shrinks for a window', async () => {
   const cluster = await warm({ replicas: 3, config: 'pools: { demo: { driver: simulated, floor: 3, recycle: shared } }' });
   const given = await cluster.clock.resolve(

@@ -187,11 +187,18 @@ export class ReserveDesk {
   }
 
   /** What to tell the worker of a grant; undefined where this owner has none (it was granted by another) or has told it. */
-  activationOf(slot: Slot): { readonly token: string; readonly activation: Readonly<Record<string, unknown>> } | undefined {
+  activationOf(
+    slot: Slot,
+  ): { readonly token: string; readonly activation: Readonly<Record<string, unknown>>; readonly isInherited: boolean } | undefined {
     const grant = this.#grants.get(slot.id);
     if (grant === undefined || grant.token !== undefined) return undefined;
     grant.token = this.#policy.token(slot);
-    return { token: grant.token, activation: grant.request.body.activation ?? {} };
+    return { token: grant.token, activation: grant.request.body.activation ?? {}, isInherited: grant.isInherited };
+  }
+
+  /** False also where an owner before this one granted it: its client may have been told. */
+  isGrantedHere(id: string): boolean {
+    return this.#grants.get(id)?.isInherited === false;
   }
 
   /** The worker's answer to the activation of `epoch`. */

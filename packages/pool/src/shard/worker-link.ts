@@ -5,8 +5,10 @@
 // Invariants:
 //   W1. The first instance of a slot that says hello is journaled; every other one is told to stop.
 //   W2. A hello is answered with a welcome only after the record behind it is acknowledged.
-//   W3. Silence is counted in executed ticks, and by itself ends no reservation that its worker has taken. A grant whose worker
-//       falls silent before its yes goes to another one.
+//   W3. Silence is counted in executed ticks, and by itself ends no reservation that its worker may have taken. A grant of this
+//       owner's whose worker falls silent before its yes goes to another one.
+//   W4. What an owner before this one granted its client may have been told of: a worker that is not reached now is told
+//       again, for as long as an activation may take.
 import { BUDGETS, type PoolSpec } from '@muster/domain';
 import type { BusMessage, HttpCaller } from '@muster/ports';
 import {
@@ -32,6 +34,7 @@ import type { Slot, SlotTable } from './slot-table.ts';
 /** Beats of one shard's workers a second, at most (DESIGN 8). */
 const BEATS_PER_SECOND_MAX = 500;
 const TICK_MS = 1_000;
+const TELL_AGAIN_MS = 500;
 /** Beats in which nothing was heard before somebody else is given first; one may be late by a fifth. */
 const QUIET_BEATS = 1.5;
 /** Beats without a word after which no yes is waited for any more, however long the activation may take. */
@@ -40,6 +43,10 @@ const GIVEN_UP_BEATS = 3;
 const SILENT_SHARE_MAX = 0.2;
 /** Silent warm slots replaced a tick. */
 const SILENT_REPLACED_PER_TICK = 1;
+
+/** A worker's answer, or why there is none. */
+type Heard = WorkerAnswer & { readonly isUnreached?: boolean };
+type Activate = Extract<WorkerCommand, { type: 'activate' }>;
 
 export interface Secrets {
   slotToken(slot: string): string;
@@ -99,21 +106,30 @@ export class WorkerLink {
       if (slot === undefined || slot.state !== 'reserved.activating' || slot.reservation === null || slot.org === null) return;
       const told = this.#desk.activationOf(slot);
       if (told === undefined) return this.#askStatus(slot);
-      const { epoch, reservation, org } = slot;
+      const { reservation, org } = slot;
+      const { isInherited, ...passed } = told;
       // Where nobody better was there: it has two beats to be heard in.
       const ticks = Math.floor(((GIVEN_UP_BEATS - 2) * this.#beatMs()) / TICK_MS);
       this.#quietTicks.set(id, Math.min(this.#quietTicks.get(id) ?? 0, ticks));
-      void this.#command(slot, {
-        type: 'activate',
-        ...this.#head(slot),
-        reservation: reservation.id,
-        org,
-        pool: slot.pool,
-        ...told,
-      }).then((answer) => {
-        const kind = answer.ok ? 'activated' : answer.cause === 'request' ? 'refused-request' : 'refused-worker';
-        this.#desk.activated(id, epoch, { kind, detail: answer.ok ? '' : answer.message });
-      });
+      const command: Activate = { type: 'activate', ...this.#head(slot), reservation: reservation.id, org, pool: slot.pool, ...passed };
+      this.#tell(slot, command, isInherited ? this.#spec().activationMs : 0);
+    });
+  }
+
+  #tell(slot: Slot, command: Activate, patienceMs: number): void {
+    const { id, epoch } = slot;
+    void this.#command(slot, command).then((answer) => {
+      if (answer.isUnreached === true && patienceMs > 0) return this.#tellAgain(slot, command, patienceMs - TELL_AGAIN_MS);
+      const kind = answer.ok ? 'activated' : answer.cause === 'request' ? 'refused-request' : 'refused-worker';
+      this.#desk.activated(id, epoch, { kind, detail: answer.ok ? '' : answer.message });
+    });
+  }
+
+  #tellAgain({ id, epoch }: Slot, command: Activate, patienceMs: number): void {
+    this.#shard.setTimer(`tell:${id}`, TELL_AGAIN_MS, 'external', (turn) => {
+      const slot = this.#slots.get(turn, id);
+      if (slot?.state !== 'reserved.activating' || slot.epoch !== epoch) return;
+      turn.afterCommit(() => this.#tell(slot, command, patienceMs));
     });
   }
 
@@ -160,7 +176,7 @@ export class WorkerLink {
   }
 
   /** Never rejects: what is not an answer is a failure of the worker. */
-  async #command(slot: Slot, command: WorkerCommand): Promise<WorkerAnswer> {
+  async #command(slot: Slot, command: WorkerCommand): Promise<Heard> {
     if (slot.instance === null) return { ok: false, cause: 'worker', message: 'the worker has not said hello' };
     const { activationMs, probe } = this.#spec();
     if (probe !== undefined) return this.#probed.tell(probe, slot.endpoint, command, activationMs);
@@ -170,7 +186,8 @@ export class WorkerLink {
       return parse(workerAnswerSchema, decode(reply.data));
     } catch (error) {
       const message = isMusterError(error, 'timeout') ? `no answer within ${activationMs} ms` : String(error);
-      return { ok: false, cause: 'worker', message };
+      const isUnreached = isMusterError(error, 'no-responders') || isMusterError(error, 'disconnected');
+      return { ok: false, cause: 'worker', message, isUnreached };
     }
   }
 
@@ -183,7 +200,7 @@ export class WorkerLink {
 
   #giveUp(turn: Turn, id: string, silentMs: number): void {
     const slot = this.#slots.get(turn, id);
-    if (slot === undefined) return;
+    if (slot === undefined || !this.#desk.isGrantedHere(id)) return;
     this.#shard.logger.warn({ slot: id, org: slot.org, silentMs }, 'a worker has fallen silent in its activation');
     this.#desk.activated(id, slot.epoch, { kind: 'refused-worker', detail: `nothing was heard of the worker for ${silentMs} ms` });
   }
