@@ -10,7 +10,8 @@
 //   tenants come and go                    one more process of them, until the end
 //   kill|pause|cut|disconnect the owner of SHARD [for D] · the owner of SHARD leaves
 //   acknowledgements are lost for D · pause the standbys of SHARD for D
-//   cut the worker of a tenant for D
+//   cut the worker of a tenant for D · the node of a tenant is lost for D
+//   there is no room · there is room
 //   add a replica · crash N · crash on activation
 //   starts take D|fail|work · activations fail|work · exits are not told · lists are D old
 //   late CUTS|FOLLOWERS|COMMANDS by D      messages of that kind (commands: to and from workers) are late and doubled
@@ -122,6 +123,9 @@ class Player {
       return;
     }
     if (words.startsWith('cut the worker')) return this.#cutWorker(ms(rest.at(-1) ?? ''));
+    if (words.startsWith('the node of a tenant is lost')) return this.#loseNode(ms(rest.at(-1) ?? ''));
+    if (words === 'there is no room') return void (world.yard.isFull = true);
+    if (words === 'there is room') return world.yard.makeRoom();
     const leaving = /^the owner of (\S+) leaves$/.exec(words);
     if (leaving !== null) return world.leave(this.#ownerOf(leaving[1] ?? ''));
     if (words === 'add a replica') return void world.addReplica({});
@@ -155,10 +159,22 @@ class Player {
     return owner;
   }
 
+  /** Of the tenant that has had its worker longest. */
+  get #slotOfTenant(): string {
+    return this.#asked.find(({ state }) => state === 'granted')?.reservation?.slot ?? '';
+  }
+
+  #loseNode(forMs: number): void {
+    const { yard } = this.#world;
+    const slot = this.#slotOfTenant;
+    this.#cutWorker(forMs);
+    yard.setOutOfSight(slot, true);
+    this.#world.after(forMs, () => yard.setOutOfSight(slot, false));
+  }
+
   #cutWorker(forMs: number): void {
     const world = this.#world;
-    const slot = this.#asked.find(({ state }) => state === 'granted')?.reservation?.slot;
-    const name = world.yard.worker(slot ?? '')?.machine.name;
+    const name = world.yard.worker(this.#slotOfTenant)?.machine.name;
     if (name === undefined) throw new Error('no tenant has a worker');
     const ends = [world.cut(name, 'nats'), world.cut('nats', name)];
     world.after(forMs, () => {

@@ -35,6 +35,8 @@ export interface Issue {
 export interface Truth {
   nowMs(): number;
   isGone(slot: string): boolean;
+  /** What runs it has lost sight of it. */
+  isOutOfSight(slot: string): boolean;
   /** The org whose data is in the slot's process; undefined: none, or no process. */
   dirtyOf(slot: string): string | undefined;
   /** Local milliseconds per real one, at the most. */
@@ -267,7 +269,7 @@ export class JournalChecker {
   #ended(before: FoldedSlot, after: FoldedSlot, reservation: string): void {
     const reason = after.lastEnd?.reason ?? 'nothing';
     if (ENDS[reason] === undefined) this.#verdict.broken('G7', `${reservation} is ended by ${reason}`);
-    if (reason === 'worker-lost' && !this.#truth.isGone(before.id)) {
+    if (reason === 'worker-lost' && !this.#truth.isGone(before.id) && !this.#truth.isOutOfSight(before.id)) {
       this.#verdict.broken('G7', `${reservation} is ended as worker-lost, and its worker is not gone`);
     }
     const issue = this.issues.get(reservation);

@@ -40,6 +40,7 @@ export class Referee implements BusWitness, ClientWitness, WorkerWitness {
     this.journal = new JournalChecker(this.verdict, {
       nowMs,
       isGone: (slot) => world.yard.isGone(slot),
+      isOutOfSight: (slot) => world.yard.residents.get(slot)?.isOutOfSight === true,
       dirtyOf: (slot) => {
         const resident = world.yard.residents.get(slot);
         return resident?.exit === undefined ? resident?.worker?.dirtyOf : undefined;

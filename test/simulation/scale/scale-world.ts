@@ -80,6 +80,7 @@ export class ScaleWorld {
     this.journal = new JournalChecker(this.verdict, {
       nowMs: () => clock.monotonicMs(),
       isGone: (slot) => this.#workers.get(slot)?.isGone !== false,
+      isOutOfSight: () => false,
       dirtyOf: (slot) => {
         const worker = this.#workers.get(slot);
         return worker?.isGone === false ? worker.dirtyOf : undefined;

@@ -2,6 +2,7 @@
 //
 //   Y1. A slot is started at most once, ever; one that was destroyed before it was created never is.
 //   Y2. What ended stays known as exited until it is destroyed.
+//   Y3. What is held for want of room, or out of sight, is told as such at once, and in every list.
 import type { CreateOutcome, ManualClock, WorkerHandle, WorkerSpec, WorkerStatus } from '@muster/ports';
 import type { SimWorker } from './sim-worker.ts';
 
@@ -32,6 +33,10 @@ export interface Resident {
   worker: SimWorker | undefined;
   /** Its process runs (also one that hangs). */
   isRunning: boolean;
+  /** There is no room for it; nothing of it runs. */
+  isHeld: boolean;
+  /** Its node is lost: nobody knows whether it runs. */
+  isOutOfSight: boolean;
   exit: { readonly atMs: number; readonly reason: string } | undefined;
   destroyedAtMs: number | undefined;
   onGone: (() => void)[];
@@ -43,6 +48,8 @@ export class Yard {
   readonly #tombs = new Set<string>();
   readonly #listeners = new Set<(status: WorkerStatus) => void>();
   #pid = 0;
+  /** What is created now is held until `makeRoom`. */
+  isFull = false;
 
   constructor(options: YardOptions) {
     this.#options = options;
@@ -69,21 +76,52 @@ export class Yard {
     if (known !== undefined) {
       return known.exit === undefined ? { kind: 'created', handle: known.handle } : { kind: 'exited', reason: known.exit.reason };
     }
-    const { world, fate } = this.#options;
     const resident: Resident = {
       spec,
       handle: { pid: ++this.#pid },
-      createdAtMs: world.monotonicMs(),
+      createdAtMs: this.#options.world.monotonicMs(),
       worker: undefined,
       isRunning: false,
+      isHeld: this.isFull,
+      isOutOfSight: false,
       exit: undefined,
       destroyedAtMs: undefined,
       onGone: [],
     };
     this.residents.set(spec.slot, resident);
-    const decided = fate(spec);
-    world.setTimer(decided.kind === 'hangs' ? 0 : decided.afterMs, () => this.#begin(resident, decided));
+    if (resident.isHeld) this.#tell(resident);
+    else this.#place(resident);
     return { kind: 'created', handle: resident.handle };
+  }
+
+  /** There is room again for all that is held. */
+  makeRoom(): void {
+    this.isFull = false;
+    for (const resident of this.residents.values()) {
+      if (!resident.isHeld || resident.exit !== undefined) continue;
+      resident.isHeld = false;
+      this.#tell(resident);
+      this.#place(resident);
+    }
+  }
+
+  /** The node of this slot's worker is lost, or is back. */
+  setOutOfSight(slot: string, isOutOfSight: boolean): void {
+    const resident = this.residents.get(slot);
+    if (resident === undefined || resident.exit !== undefined) return;
+    resident.isOutOfSight = isOutOfSight;
+    this.#tell(resident);
+  }
+
+  #place(resident: Resident): void {
+    const { world, fate } = this.#options;
+    const decided = fate(resident.spec);
+    world.setTimer(decided.kind === 'hangs' ? 0 : decided.afterMs, () => this.#begin(resident, decided));
+  }
+
+  #tell(resident: Resident): void {
+    const status = this.#statusAt(resident, this.#options.world.monotonicMs());
+    if (status !== undefined) for (const listener of Array.from(this.#listeners)) listener(status);
   }
 
   /** Calls back when it is gone: SIGTERM, and SIGKILL after `graceMs`. */
@@ -112,8 +150,7 @@ export class Yard {
       this.#options.ended(resident.spec, reason);
     }
     for (const gone of resident.onGone.splice(0)) gone();
-    const status = this.#statusAt(resident, this.#options.world.monotonicMs());
-    if (status !== undefined) for (const listener of Array.from(this.#listeners)) listener(status);
+    this.#tell(resident);
   }
 
   /** As it was `agoMs` ago. */
@@ -144,9 +181,14 @@ export class Yard {
       slot: spec.slot,
       shard: spec.shard,
       handle,
-      state: isExited ? 'exited' : resident.isRunning || exit !== undefined ? 'running' : 'starting',
-      ...(isExited ? { reason: exit.reason } : {}),
+      ...(isExited ? { state: 'exited', reason: exit.reason } : standingOf(resident)),
       ageMs: atMs - createdAtMs,
     };
   }
+}
+
+function standingOf({ isHeld, isOutOfSight, isRunning, exit }: Resident): Pick<WorkerStatus, 'state' | 'reason'> {
+  if (isOutOfSight) return { state: 'unreachable', reason: 'node-lost' };
+  if (isHeld) return { state: 'unschedulable', reason: 'unschedulable: no room' };
+  return { state: isRunning || exit !== undefined ? 'running' : 'starting' };
 }
