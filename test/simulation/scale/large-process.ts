@@ -6,7 +6,7 @@ import { runScale, scaleLines } from './scale.ts';
 import { LARGE } from './scale-plan.ts';
 
 /** What lives long is most of it; what does not is mostly messages, which larger half-spaces let die young. */
-const MEMORY = ['--max-old-space-size=7000', '--max-semi-space-size=64'];
+const MEMORY = ['--max-old-space-size=7000', '--max-semi-space-size=128'];
 
 /** @returns the exit code */
 export async function runInLargeProcess(): Promise<number> {

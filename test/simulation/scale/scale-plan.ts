@@ -22,8 +22,8 @@ export const LARGE: ScalePlan = {
   shards: 64,
   orgs: 10_000,
   cappedOrgs: 5_000,
-  busyMs: 120_000,
-  holdMaxMs: 40_000,
-  pauseMaxMs: 40_000,
+  busyMs: 100_000,
+  holdMaxMs: 20_000,
+  pauseMaxMs: 60_000,
   kills: 5,
 };

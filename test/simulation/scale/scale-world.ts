@@ -12,7 +12,6 @@ import {
   MemoryMetrics,
   MemoryNetwork,
   MemoryWorkerDriver,
-  ProcessClock,
   SeededRandom,
   silentLogger,
 } from '@muster/ports';
@@ -36,7 +35,6 @@ const START_MS = 200;
 
 export interface ScaleReplica {
   readonly name: string;
-  readonly clock: ProcessClock;
   readonly bus: MemoryBus;
   readonly runtime: Runtime;
   readonly pools: PoolNode;
@@ -114,11 +112,10 @@ export class ScaleWorld {
   }
 
   async addReplica(): Promise<void> {
-    const { network, server, driver, plan } = this;
+    const { clock, network, server, driver, plan } = this;
     const name = `replica-${this.#made++}`;
-    const clock = new ProcessClock(this.clock);
     const random = new SeededRandom(plan.seed * 1_000 + this.#made);
-    const bus = new MemoryBus({ network, name, clock, random });
+    const bus = new MemoryBus({ network, name, random });
     const metrics = new MemoryMetrics();
     const journal = new MemoryJournal({ bus, server });
     const common = { cluster: 'scale', bus, clock, random, logger: silentLogger, metrics };
@@ -134,15 +131,13 @@ export class ScaleWorld {
         reservationToken: (reservation, slot, epoch) => reservationToken(KEY, reservation, slot, epoch),
       },
     });
-    this.replicas.push({ name, clock, bus, runtime, pools });
+    this.replicas.push({ name, bus, runtime, pools });
   }
 
-  /** As `kill -9`. */
+  /** Nothing of it leaves any more, and nothing comes in: to all others that is `kill -9`. */
   kill(replica: ScaleReplica): void {
     this.#killed.add(replica.name);
     this.replicas.splice(this.replicas.indexOf(replica), 1);
-    replica.clock.kill();
-    replica.bus.link = undefined;
     void replica.bus.close();
   }
 

@@ -16,6 +16,8 @@ export interface ScaleResult {
   readonly phases: readonly ScalePhase[];
   readonly virtualMs: number;
   readonly wallMs: number;
+  /** Of all threads, the collector's included. */
+  readonly cpuMs: number;
   readonly steps: number;
   readonly records: number;
   readonly decoded: number;
@@ -38,6 +40,7 @@ export async function runScale(plan: ScalePlan, said: (line: string) => void = (
   const { clock } = world;
   const phases: ScalePhase[] = [];
   const beganMs = performance.now();
+  const beganCpu = process.cpuUsage();
   let outageMs: number | undefined;
   const phase = async (name: string, run: () => Promise<void>): Promise<void> => {
     const before = { virtualMs: clock.monotonicMs(), wallMs: performance.now(), steps: clock.steps, records: world.records };
@@ -80,12 +83,14 @@ export async function runScale(plan: ScalePlan, said: (line: string) => void = (
     until('all are warm again', () => world.tenants.every(({ isBusy }) => !isBusy) && world.count('warm') === plan.slots),
   );
   await phase('everybody sees the same', () => until('all follow to the end', () => whatDiffers(world) === undefined));
+  const cpu = process.cpuUsage(beganCpu);
   const took = world.tookMs.toSorted((one, other) => one - other);
   const at = (share: number): number => took[Math.min(took.length - 1, Math.floor(took.length * share))] ?? 0;
   return {
     phases,
     virtualMs: clock.monotonicMs(),
     wallMs: performance.now() - beganMs,
+    cpuMs: (cpu.user + cpu.system) / 1_000,
     steps: clock.steps,
     records: world.records,
     decoded: world.shared.decoded,
@@ -124,12 +129,12 @@ export function phaseLine({ name, virtualMs, wallMs, steps, records }: ScalePhas
 }
 
 export function scaleLines(plan: ScalePlan, result: ScaleResult): readonly string[] {
-  const { virtualMs, wallMs, steps, records, decoded, reservations, misses, tookMs, outageMs, peakRssMb, hash } = result;
+  const { virtualMs, wallMs, cpuMs, steps, records, decoded, reservations, misses, tookMs, outageMs, peakRssMb, hash } = result;
   const busyMs = result.phases.filter(({ name }) => name === 'orgs come and go').reduce((sum, one) => sum + one.virtualMs, 0);
   return [
     `cluster           ${plan.replicas} replicas, ${plan.slots} slots in ${plan.shards} shards, ${plan.orgs} orgs`,
     `virtual time      ${seconds(virtualMs)}`,
-    `wall time         ${seconds(wallMs)}`,
+    `wall time         ${seconds(wallMs)}, of processors ${seconds(cpuMs)}`,
     `peak memory       ${Math.round(peakRssMb)} MB`,
     `steps             ${steps}`,
     `journal records   ${records}, decoded ${decoded} times`,
