@@ -10,6 +10,7 @@
 //   tenants come and go                    one more process of them, until the end
 //   kill|pause|cut|disconnect the owner of SHARD [for D] · the owner of SHARD leaves
 //   acknowledgements are lost for D · pause the standbys of SHARD for D
+//   disconnect who owns nothing for D
 //   cut the worker of a tenant for D · the node of a tenant is lost for D
 //   there is no room · there is room
 //   add a replica · crash N · crash on activation
@@ -122,6 +123,7 @@ class Player {
       for (const standby of world.liveReplicas) if (standby !== owner) world.after(ms(standing[2] ?? ''), world.pause(standby.machine));
       return;
     }
+    if (words.startsWith('disconnect who owns nothing')) return this.#disconnectIdle(ms(rest.at(-1) ?? ''));
     if (words.startsWith('cut the worker')) return this.#cutWorker(ms(rest.at(-1) ?? ''));
     if (words.startsWith('the node of a tenant is lost')) return this.#loseNode(ms(rest.at(-1) ?? ''));
     if (words === 'there is no room') return void (world.yard.isFull = true);
@@ -180,6 +182,17 @@ class Player {
     world.after(forMs, () => {
       for (const end of ends) end();
     });
+  }
+
+  #disconnectIdle(forMs: number): void {
+    const world = this.#world;
+    const owners = new Set([...world.referee.journal.folds.values()].map(({ owner }) => owner));
+    const idle = world.liveReplicas.filter(({ name }) => !owners.has(name));
+    const reconnect = world.linkDown(
+      idle.map(({ machine }) => machine.bus),
+      () => 0,
+    );
+    world.after(forMs, reconnect);
   }
 
   #owner(what: string, shard: string, forMs: number): void {
