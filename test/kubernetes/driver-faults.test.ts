@@ -45,6 +45,15 @@ test('throttled one by one is throttled together: nobody else calls meanwhile', 
   expect(await world.names('pods')).toHaveLength(11);
 });
 
+test('35 starts are under way at once: none waits for another', async () => {
+  await using world = await startKubernetesWorld();
+  const driver = world.driver({ timings: { callTimeoutMs: 5_000 } });
+  const unanswered = doubleOf(world).faults.add(CREATE, { kind: 'hang' }, 35);
+  const starts = Promise.allSettled(Array.from({ length: 35 }, (_, n) => driver.create(makeWorker(`duckdb-${n}`))));
+  await eventually(() => expect(unanswered.hits).toBe(35));
+  expect((await starts).map(({ status }) => status)).toEqual(Array.from({ length: 35 }, () => 'rejected'));
+});
+
 test.each([
   ['an error of the server', { kind: 'refuse', status: 500 }],
   ['a connection that breaks before it was done', { kind: 'drop' }],
