@@ -1,4 +1,5 @@
 // The doctor on real servers that are wrong, each in its way: it names what is wrong, and what mends it.
+import { execFileSync } from 'node:child_process';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -95,6 +96,25 @@ it('looks at the Kubernetes API of pools of pods, and names the rights that are 
     mend: expect.stringContaining('rbac.yaml'),
   });
   expect(only(await look('nobody'), 'connection').says).toContain('does not know who asks');
+});
+
+it('looks at the servers of the configuration that it was given, with its authority, and says which one is wanted', async () => {
+  const make = join(import.meta.dirname, '..', '..', '..', '..', 'deploy', 'nats', 'make-certificates');
+  for (const name of ['ours', 'theirs']) execFileSync(make, [join(folder, name), '127.0.0.1'], { stdio: 'pipe' });
+  const block = { cert_file: join(folder, 'ours', 'server.pem'), key_file: join(folder, 'ours', 'server.key') };
+  await using server = await startNatsServer({ config: `tls: ${JSON.stringify(block)}` });
+  // The folder's own names another cluster.
+  writeFileSync(join(folder, 'muster.yaml'), `${GOOD.replace('demo', 'other')}nats: { servers: ["${NOWHERE}"] }\n`);
+  const tlsOf = async (ca: string) => {
+    writeFileSync(join(folder, 'there.yaml'), `${GOOD}nats: { servers: ["${server.url}"], tls: { ca: ${ca}/ca.pem } }\n`);
+    return (await doctor('--config there.yaml')).findings;
+  };
+  expect(only(await tlsOf('theirs'), 'TLS')).toMatchObject({
+    level: 'problem',
+    says: expect.stringContaining(`is not signed by that of ${join(folder, 'theirs', 'ca.pem')}`),
+    mend: expect.stringContaining('nats.tls.ca'),
+  });
+  expect(only(await tlsOf('ours'), 'version').level).toBe('ok');
 });
 
 describe.each(natsServerBinaries())('on nats-server $version', ({ path, version }) => {
