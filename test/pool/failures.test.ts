@@ -190,6 +190,24 @@ test('a grant whose worker falls silent before its yes goes to another one after
   expect(tookMs).toBeLessThanOrEqual(3 * BUDGETS.beatMs + 1_000);
 });
 
+test('G7: after a takeover silence ends no reservation that its client was told of before its record said active', async () => {
+  const cluster = await warm({ replicas: 3 });
+  const owner = cluster.ownerOf('demo');
+  const answer = await cluster.reserveNow('demo', { org: 'acme', requestId: 'r1', ttlMs: 120_000 });
+  if (!answer.ok || owner === undefined) throw new Error('no grant');
+  const { id, slot } = answer.reservation;
+  const found = () => cluster.slots().find((one) => one.slot === slot);
+  expect(found()?.state).toBe('reserved.activating');
+  let isCutOff = true;
+  cluster.network.transit = ({ from, to }) => (isCutOff && [from, to].includes(`worker-${slot}`) ? [] : [0]);
+  cluster.kill(owner);
+  await cluster.clock.run(30_000);
+  expect(found()).toMatchObject({ state: 'reserved.activating', reservation: id, isUnreachable: true });
+  isCutOff = false;
+  await cluster.clock.run(5_000);
+  expect(found()).toMatchObject({ state: 'reserved.active', reservation: id });
+});
+
 test('a worker that has missed a beat is given last', async () => {
   const { cluster, slots, reserve, cut } = await onMachines();
   const [first = '', ...others] = slots;
