@@ -11,8 +11,8 @@ export default defineConfig({
             'services/*/src/**/*.test.ts',
             'test/{tidy,pool,model,fuzz,kubernetes,simulation}/**/*.test.ts',
           ],
-          // Whole clusters in virtual time: on a busy machine some take longer than Vitest's five seconds.
-          testTimeout: 60_000,
+          // Whole clusters in virtual time: on a busy machine some take a minute.
+          testTimeout: 180_000,
           exclude: ['**/*.nats.test.ts', '**/*.process.test.ts', '**/*.cluster.test.ts', '**/node_modules/**'],
         },
       },
