@@ -1,5 +1,4 @@
 // What the driver of pods promises, by the API alone: the same cases run on the double and on a real API server.
-import { availableParallelism, loadavg } from 'node:os';
 import { expect, test } from 'vitest';
 import { eventually, podStories } from '@muster/testkit';
 import { type KubernetesWorld, listenTo, makeWorker, startKubernetesWorld } from './kubernetes-world.ts';
