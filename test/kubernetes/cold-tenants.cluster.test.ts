@@ -1,4 +1,4 @@
-// The tenants' cold start on a cluster whose nodes come when pods have no room (DESIGN 7.2, issue of the seed): one decision
+// The tenants' cold start on a cluster whose nodes come when pods have no room (DESIGN 7.2): one decision
 // makes every pod at once, and the tenants are served as the nodes arrive.
 import { eventually } from '@muster/testkit';
 import { expect, test } from 'vitest';
@@ -11,9 +11,7 @@ const TENANTS = 30;
 const NODES = 6;
 const MORE = { waitMax: '5m' };
 
-test('thirty tenants in a cold pool are one intent and 35 pods within a second; they are held, served as nodes arrive, none twice', async ({
-  annotate,
-}) => {
+test('thirty tenants in a cold pool are one intent of 35 pods; they are held, served as nodes arrive, none twice', async ({ annotate }) => {
   const { isLong } = readKubernetesTestConfig();
   const arriveMs = isLong ? 30_000 : 4_000;
   await using cluster = await startPodCluster({
