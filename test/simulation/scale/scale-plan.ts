@@ -22,7 +22,7 @@ export const LARGE: ScalePlan = {
   shards: 64,
   orgs: 10_000,
   cappedOrgs: 5_000,
-  busyMs: 100_000,
+  busyMs: 95_000,
   holdMaxMs: 20_000,
   pauseMaxMs: 60_000,
   kills: 5,
