@@ -33,6 +33,8 @@ import { until } from './until.ts';
 const NATS_START_MS = 20_000;
 /** A program that fails so often before it was ever ready will not do better. */
 const START_FAILURES_MAX = 4;
+/** Starts that ask for the address that a replica had; something else may listen there by now. */
+const ADDRESS_TRIES = 3;
 const SAY_AGAIN_MS = 15_000;
 const REPLICA_GRACE_MS = 15_000;
 const AGENT_GRACE_MS = 10_000;
@@ -219,10 +221,15 @@ export class LocalCluster {
   #startReplica(n: number): void {
     const { data, httpPort, programs, context } = this.#options;
     const name = `replica-${n}`;
+    let lastPort = 0;
+    let tries = 0;
     const launch = (): Launch => {
-      // It keeps its address through a restart, unless it ended before it was ready: its port may be taken.
       const before = tryReady(data.readyFile(name));
-      const port = httpPort === 0 ? portOf(before) : httpPort + n - 1;
+      if (before !== undefined) [lastPort, tries] = [portOf(before), 0];
+      tries += 1;
+      // It keeps its address through a restart.
+      const ownPort = tries <= ADDRESS_TRIES ? lastPort : 0;
+      const port = httpPort === 0 ? ownPort : httpPort + n - 1;
       rmSync(data.readyFile(name), { force: true });
       return this.#serviceLaunch(programs.replica, {
         // A new name for each process: what is in flight for the one before is never taken for its successor's.
@@ -354,8 +361,8 @@ export class LocalCluster {
   }
 }
 
-function portOf(ready: ReplicaReady | undefined): number {
-  return ready === undefined || ready.http === null ? 0 : Number(new URL(ready.http).port);
+function portOf({ http }: ReplicaReady): number {
+  return http === null ? 0 : Number(new URL(http).port);
 }
 
 function tryReady(path: string): ReplicaReady | undefined {

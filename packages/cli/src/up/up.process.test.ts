@@ -1,5 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { createServer, type Server } from 'node:net';
 import { join } from 'node:path';
 import { eventually, natsServerBinaries, type TempDir, tempDir } from '@muster/testkit';
 import { afterEach, beforeEach, expect, test } from 'vitest';
@@ -82,6 +83,11 @@ class Up {
 }
 
 const diary = (): string[] => readFileSync(join(dir.path, 'diary'), 'utf8').trim().split('\n');
+const tryListen = (server: Server, port: number): Promise<boolean> =>
+  new Promise((resolve) => {
+    server.once('error', () => resolve(false));
+    server.listen(port, '127.0.0.1', () => resolve(true));
+  });
 const running = (up: Up): ProcessIdentity[] => up.seen.filter(isRunning);
 
 test('brings everything up, says where it is, and takes everything down in order', async () => {
@@ -122,6 +128,35 @@ test('starts what dies again: a replica at its old address, the agent without a 
   up.child.kill('SIGTERM');
   expect(await up.exit()).toBe(0);
   expect(running(up)).toEqual([]);
+});
+
+test('a replica that ends before it is ready is tried at its old address three times, then at any', async () => {
+  const up = new Up(['1']);
+  const ready = await up.ready();
+  const url = ready.replicas[0]?.http ?? '';
+  const readyFile = join(ready.folder, 'run', 'replica-1.json');
+  // The next one does not start, the one after it does.
+  const kill = () => {
+    writeFileSync(join(dir.path, 'diary.broken'), '1');
+    const { pid } = up.look(ready.folder).started.find(({ name }) => name === 'replica-1') ?? {};
+    process.kill(pid ?? 0, 'SIGKILL');
+  };
+  const failedStarts = () => up.err.split('replica-1 ended (exit 1)').length - 1;
+  kill();
+  await eventually(() => failedStarts() === 1 && existsSync(readyFile), WAIT);
+  expect((await fetch(url)).ok).toBe(true);
+
+  kill();
+  const squatter = createServer((socket) => socket.destroy());
+  await eventually(() => tryListen(squatter, Number(new URL(url).port)), WAIT);
+  await eventually(() => failedStarts() === 1 + 3 && existsSync(readyFile), WAIT);
+  squatter.close();
+  const again = JSON.parse(readFileSync(readyFile, 'utf8')) as { http: string };
+  expect(again.http).not.toBe(url);
+  expect((await fetch(again.http)).ok).toBe(true);
+  up.look(ready.folder);
+  up.child.kill('SIGTERM');
+  expect(await up.exit()).toBe(0);
 });
 
 test('with --data it comes back after kill -9: what was left is ended, the worker kept, the port, key and applied file the same', async () => {
