@@ -10,7 +10,10 @@ it('a replica shows its health, its metrics and the cluster over HTTP', async ()
     orgs: { acme: { max: 1 } },
   });
   await cluster.warm('pool', 2);
-  const granted = await cluster.reserve('pool', { org: 'acme', requestId: 'one' });
+  await using plain = await cluster.plain();
+  const published: string[] = [];
+  for (const subject of ['muster.v1.events.>', '$KV.>']) plain.subscribe(subject, (message) => published.push(message.text));
+  const granted = await cluster.reserve('pool', { org: 'acme', requestId: 'request-id-of-acme' });
   if (!granted.ok) throw new Error(JSON.stringify(granted));
   const { reservation } = granted;
   expect(await cluster.reserve('pool', { org: 'acme', requestId: 'two' })).toMatchObject({ miss: { reason: 'org-cap' } });
@@ -68,11 +71,11 @@ it('a replica shows its health, its metrics and the cluster over HTTP', async ()
     expect(only.slots.map(({ slot }) => slot)).toEqual([reservation.slot]);
     const newest = (await (await cluster.get(id, '/v1/intents?limit=1')).json()) as { intents: unknown[] };
     expect(newest.intents.length).toBe(1);
-    // No token leaves with anything that is shown.
-    const shown = await Promise.all(
-      ['/v1/status', '/v1/slots', '/v1/intents', '/metrics'].map(async (path) => (await cluster.get(id, path)).text()),
-    );
-    expect(shown.join('')).not.toContain(reservation.token);
+    // No token leaves with anything that is shown, and no request id, which is answered with the token.
+    const paths = ['/v1/status', '/v1/pools', '/v1/slots', '/v1/orgs', '/v1/hosts', '/v1/intents', '/metrics'];
+    const shown = (await Promise.all(paths.map(async (path) => (await cluster.get(id, path)).text()))).join('');
+    expect(shown).not.toContain(reservation.token);
+    expect(shown).not.toContain('request-id-of-acme');
 
     for (const [path, init, status, code] of [
       ['/v1/nothing', {}, 404, 'not-found'],
@@ -90,6 +93,12 @@ it('a replica shows its health, its metrics and the cluster over HTTP', async ()
         { ok: false, error: { code } },
       ]);
     }
+  }
+  // Nor with what is published: two events and the slot's record in the bucket.
+  await eventually(() => expect(published.filter((text) => text.includes(reservation.id)).length).toBeGreaterThanOrEqual(3), SLOW);
+  for (const text of [...published, cluster.report()]) {
+    expect(text).not.toContain(reservation.token);
+    expect(text).not.toContain('request-id-of-acme');
   }
   await eventually(async () => {
     const texts = await Promise.all([...cluster.replicas.keys()].map(async (id) => (await cluster.get(id, '/metrics')).text()));

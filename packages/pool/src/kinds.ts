@@ -1,6 +1,6 @@
 import type { ClusterConfig, PoolSpec, SlotContext } from '@muster/domain';
 import { slotMachine, slotStateName } from '@muster/domain';
-import type { ActorKind, RecordKind } from '@muster/runtime';
+import type { ActorKind, ActorRecord, RecordKind } from '@muster/runtime';
 
 function isObject(value: unknown): value is Record<string, unknown> {
   return typeof value === 'object' && value !== null;
@@ -24,6 +24,19 @@ export const slotKind: ActorKind<SlotContext> = {
     return record;
   },
 };
+
+/**
+ * An actor's record as it may be shown (events, the bucket of latest records): a slot's without the request id, which is as
+ * good as the reservation's token, since asking again with it is answered with that token. Journals have it, and only
+ * replicas read them. Of what is no slot nothing is shown.
+ */
+export function shownRecord(kind: string, value: unknown): unknown {
+  if (kind !== slotKind.kind) return null;
+  const { state, context } = value as ActorRecord<SlotContext>;
+  const { reservation } = context;
+  const shown = reservation === null ? null : { id: reservation.id, ttlMs: reservation.ttlMs, source: reservation.source };
+  return { state, context: { ...context, reservation: shown } };
+}
 
 /** How a request id ended; its record's id is `<org> <request id>`. */
 export interface EndedRequest {

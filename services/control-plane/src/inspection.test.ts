@@ -3,6 +3,11 @@ import { decode } from '@muster/protocol';
 import { expect, test } from 'vitest';
 import { Inspection } from './inspection.ts';
 
+const slot = (id: string, state: string, reservation: unknown = null, intent = 1) => ({
+  state,
+  context: { id, epoch: 1, org: reservation === null ? null : 'acme', reservation, intent },
+});
+
 function start() {
   const clock = new ManualClock();
   const network = new MemoryNetwork({ clock });
@@ -19,7 +24,7 @@ function start() {
   });
   const heard: [string, unknown][] = [];
   new MemoryBus({ network, name: 'reader' }).subscribe('muster.v1.events.>', ({ subject, data }) => heard.push([subject, decode(data)]));
-  const inspect = (id: string, state: string, value: unknown = { state }): void =>
+  const inspect = (id: string, state: string, value: unknown = slot(id, state)): void =>
     inspection.inspect({
       shard: 'demo',
       kind: 'slot',
@@ -42,16 +47,26 @@ test('every committed transition is shown on its subject, and the latest record 
     'muster.v1.events.slot.demo-2.reaped',
   ]);
   expect(values).toEqual([
-    ['demo-1', { state: 'reserved.active' }],
+    ['demo-1', slot('demo-1', 'reserved.active')],
     ['demo-2', null],
   ]);
 });
 
 test('under load events are shed first, and counted; the latest record still comes', async () => {
   const { clock, values, metrics, heard, inspect } = start();
-  for (let n = 0; n < 5_000; n += 1) inspect('demo-1', 'warm', { n });
+  for (let n = 0; n < 5_000; n += 1) inspect('demo-1', 'warm', slot('demo-1', 'warm', null, n));
   await clock.run(2_000);
   expect(heard.length).toBeLessThan(500);
   expect(metrics.value('muster_inspection_shed_total', { what: 'event' })).toBe(5_000 - heard.length);
-  expect(values).toEqual([['demo-1', { n: 4_999 }]]);
+  expect(values).toEqual([['demo-1', slot('demo-1', 'warm', null, 4_999)]]);
+});
+
+test('a request id is in no event and in no latest record: who repeats it is given the token', async () => {
+  const { clock, values, heard, inspect } = start();
+  const reservation = { id: 'demo-1_1', requestId: 'the-request-id', ttlMs: 60_000, source: 'warm' };
+  inspect('demo-1', 'reserved.activating', slot('demo-1', 'reserved.activating', reservation));
+  await clock.run(1_100);
+  const shown = slot('demo-1', 'reserved.activating', { id: 'demo-1_1', ttlMs: 60_000, source: 'warm' });
+  expect(heard.map(([, event]) => (event as { record: unknown }).record)).toEqual([shown]);
+  expect(values).toEqual([['demo-1', shown]]);
 });

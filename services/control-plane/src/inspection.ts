@@ -1,5 +1,8 @@
 // What is going on, for people: committed transitions on `muster.v1.events.>`, and the latest record of each slot in a KV
 // bucket. Off the hot path, bounded, shed first under load; nothing ever decides from either (DESIGN 4.2).
+//
+//   I1. Of a record leaves what `shownRecord` lets be shown: who looks on learns nothing that a token could be had by.
+import { shownRecord } from '@muster/pool';
 import type { Clock, LatestValues, MessageBus, Metrics, Timer } from '@muster/ports';
 import { encode, subjects } from '@muster/protocol';
 import type { RuntimeOptions } from '@muster/runtime';
@@ -65,7 +68,10 @@ export class Inspection {
       return;
     }
     for (const { shard, kind, id, state, record } of this.#events.splice(0)) {
-      this.#bus.publish(subjects.event(kind, id, state), encode({ shard, kind, id, state, record: record?.value ?? null }));
+      this.#bus.publish(
+        subjects.event(kind, id, state),
+        encode({ shard, kind, id, state, record: record === undefined ? null : shownRecord(kind, record.value) }),
+      );
     }
   }
 
@@ -75,7 +81,7 @@ export class Inspection {
     const entries = [...this.#records].slice(0, PUTS_PER_SECOND);
     for (const [id] of entries) this.#records.delete(id);
     const puts = entries.map(([id, record]) =>
-      record === undefined ? this.#values.delete(id) : this.#values.put(id, encode(record.value)),
+      record === undefined ? this.#values.delete(id) : this.#values.put(id, encode(shownRecord(record.kind, record.value))),
     );
     const settled = await Promise.allSettled(puts);
     const failed = settled.filter(({ status }) => status === 'rejected').length;
