@@ -9,6 +9,7 @@ import { readFile, writeFile } from 'node:fs/promises';
 import { connect } from 'node:net';
 import { join } from 'node:path';
 import { eventually } from './eventually.ts';
+import { freePort } from './free-port.ts';
 import { isStopped } from './is-stopped.ts';
 import { natsServerBinaries } from './nats-server-binaries.ts';
 import { tempDir } from './temp-dir.ts';
@@ -18,7 +19,7 @@ export interface NatsServerOptions {
   readonly binary?: string;
   /** Where JetStream keeps its data; the caller's to remove. Default: a folder that goes with the server. */
   readonly storeDir?: string;
-  /** Default: one that the operating system chooses. */
+  /** Default: one that nobody has, and that no outgoing connection takes while the server is away. */
   readonly port?: number;
   /** Further lines of the server's configuration file. */
   readonly config?: string;
@@ -66,8 +67,7 @@ export class TestNatsServer implements AsyncDisposable {
   /** Starts it, and waits until clients can connect. @throws Error with its output where it does not come up */
   async start(): Promise<void> {
     const configFile = join(this.#folder, 'nats-server.conf');
-    const listen = this.#port === 0 ? -1 : this.#port;
-    await writeFile(configFile, `listen: "127.0.0.1:${listen}"\nports_file_dir: ${JSON.stringify(this.#folder)}\n${this.#config}`);
+    await writeFile(configFile, `listen: "127.0.0.1:${this.#port}"\nports_file_dir: ${JSON.stringify(this.#folder)}\n${this.#config}`);
     const child = spawn(this.#binary, ['-c', configFile], { stdio: ['ignore', 'ignore', 'pipe'] });
     this.#process = child;
     child.stderr.setEncoding('utf8').on('data', (text: string) => {
@@ -145,7 +145,7 @@ export async function startNatsServer(options: NatsServerOptions = {}): Promise<
   const folder = resources.use(await tempDir()).path;
   const storeDir = options.storeDir ?? join(folder, 'store');
   const config = `jetstream { store_dir: ${JSON.stringify(storeDir)} }\n${options.config ?? ''}\n`;
-  const server = new TestNatsServer(binary, folder, config, options.port ?? 0, resources.move());
+  const server = new TestNatsServer(binary, folder, config, options.port ?? (await freePort()), resources.move());
   try {
     await server.start();
   } catch (error) {
