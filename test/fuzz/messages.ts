@@ -14,6 +14,7 @@ export const GOOD = {
     { type: 'slots', pool: 'demo', state: 'warm', org: 'acme', page: 0 },
     { type: 'intents', pool: 'demo', limit: 5 },
     { type: 'hold', pool: 'demo', holdMs: 5_000 },
+    { type: 'pause', pool: 'demo' },
     { type: 'drain', slot: 'demo-abc', force: true },
     { type: 'apply', yaml: 'cluster: { name: test }\npools: {}' },
     { type: 'forget-host', host: 'h1' },
@@ -27,6 +28,7 @@ export const GOOD = {
   ],
   janitor: [
     { type: 'hold', pool: 'demo', holdMs: 5_000 },
+    { type: 'pause', pool: 'demo' },
     { type: 'resume', pool: 'demo' },
     { type: 'apply', config: { pools: {}, orgs: {} } },
   ],

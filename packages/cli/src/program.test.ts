@@ -110,7 +110,21 @@ describe('the command line', () => {
 
   it('prints help with 0 where it is asked for, and on stderr with 2 where no command is named', async () => {
     expect(await run('--help')).toBe(0);
-    for (const name of ['status', 'pools', 'slots', 'orgs', 'hosts', 'intents', 'reserve', 'release', 'drain', 'hold', 'resume', 'apply']) {
+    for (const name of [
+      'status',
+      'pools',
+      'slots',
+      'orgs',
+      'hosts',
+      'intents',
+      'reserve',
+      'release',
+      'drain',
+      'hold',
+      'pause',
+      'resume',
+      'apply',
+    ]) {
       expect(out.join('\n')).toContain(`\n  ${name} `);
     }
     expect(err).toEqual([]);
@@ -290,6 +304,7 @@ describe('reads and administration', () => {
     ['drain duckdb-1', { type: 'drain', slot: 'duckdb-1', force: false }],
     ['drain duckdb-1 --force', { type: 'drain', slot: 'duckdb-1', force: true }],
     ['hold duckdb --for 1m', { type: 'hold', pool: 'duckdb', holdMs: 60_000 }],
+    ['pause duckdb', { type: 'pause', pool: 'duckdb' }],
     ['resume duckdb', { type: 'resume', pool: 'duckdb' }],
   ])('%s asks a replica, and prints its answer as one JSON object with --json', async (line, request) => {
     const answer = { ok: true, pools: [], orgs: [], hosts: [], intents: [], hasMore: false, holdLeftMs: 60_000 };

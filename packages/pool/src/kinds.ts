@@ -126,5 +126,8 @@ export interface Hold {
 }
 export const holdKind: RecordKind<Hold> = { kind: 'hold', parse: parser('hold', 'holdMs') };
 
+/** A pool refuses reserves; its record's id is the pool. */
+export const pauseKind: RecordKind<Readonly<Record<string, never>>> = { kind: 'pause', parse: parser('pause') };
+
 export const STATE_ID = 'state';
 export const CONFIG_ID = 'current';

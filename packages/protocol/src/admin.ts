@@ -44,6 +44,9 @@ export const adminRequestSchema = z.discriminatedUnion('type', [
     pool: poolSchema,
     holdMs: z.number().int().min(ADMIN_LIMITS.holdMsMin).max(ADMIN_LIMITS.holdMsMax).optional(),
   }),
+  /** The pool refuses reserves, also those that wait, until it is resumed; who has a reservation keeps it. */
+  z.strictObject({ type: z.literal('pause'), pool: poolSchema }),
+  /** Ends a hold and a pause. */
   z.strictObject({ type: z.literal('resume'), pool: poolSchema }),
   /** Drains one slot by hand: a warm or parked one, or with `force` a reserved one. */
   z.strictObject({ type: z.literal('drain'), slot: idSchema(), force: z.boolean().default(false) }),
@@ -93,6 +96,8 @@ export interface PoolSummary {
   readonly recycle: RecyclePolicy;
   readonly templateHash: string;
   readonly isHeld: boolean;
+  /** It refuses reserves. */
+  readonly isPaused: boolean;
   /** Of the hold, from now; null where it is not held. */
   readonly holdLeftMs: number | null;
   readonly isBreakerOpen: boolean;
@@ -214,6 +219,11 @@ export interface HoldAnswer {
   readonly holdLeftMs: number;
 }
 
+export interface PauseAnswer {
+  readonly ok: true;
+  readonly pool: string;
+}
+
 export interface DrainAnswer {
   readonly ok: true;
   readonly slot: string;
@@ -243,6 +253,7 @@ export interface AdminAnswers {
   readonly hosts: HostListAnswer;
   readonly intents: IntentListAnswer;
   readonly hold: HoldAnswer;
+  readonly pause: PauseAnswer;
   readonly resume: HoldAnswer;
   readonly drain: DrainAnswer;
   readonly apply: ApplyAnswer;

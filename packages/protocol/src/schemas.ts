@@ -192,6 +192,7 @@ export type Cut = z.infer<typeof cutSchema>;
 /** What the owner of the janitor's shard is asked, through `muster.v1.admin` or its shard's subject. */
 export const janitorCommandSchema = z.discriminatedUnion('type', [
   z.strictObject({ type: z.literal('hold'), pool: poolSchema, holdMs: durationMs(1_000, 3_600_000).optional() }),
+  z.strictObject({ type: z.literal('pause'), pool: poolSchema }),
   z.strictObject({ type: z.literal('resume'), pool: poolSchema }),
   /** The whole configuration of pools and orgs, already in its compiled form (`ClusterConfig` of the pool package). */
   z.strictObject({

@@ -4,7 +4,7 @@ import { formatMs } from '../output/format.ts';
 import { type ClusterOptions, durationArgument, type RegisterCommands, show, useCluster, withClusterOptions } from './cluster-command.ts';
 import { hostsText } from './reads.ts';
 
-/** `hosts`, `drain`, `hold`, `resume`, `apply`: what an operator changes. */
+/** `hosts`, `drain`, `hold`, `pause`, `resume`, `apply`: what an operator changes. */
 export const registerAdministration: RegisterCommands = (program, context) => {
   const hosts = withClusterOptions(program.command('hosts'))
     .description('machines that start workers')
@@ -41,12 +41,20 @@ export const registerAdministration: RegisterCommands = (program, context) => {
       show(context, options, answer, ({ holdLeftMs }) => `${pool} is held for ${formatMs(holdLeftMs)}`);
     });
 
+  withClusterOptions(program.command('pause'))
+    .argument('<pool>')
+    .description('let a pool refuse reserves, until it is resumed; what is reserved stays')
+    .action(async (pool: string, options: ClusterOptions) => {
+      const answer = await useCluster(context, options, (bus) => askAdmin(bus, { type: 'pause', pool }));
+      show(context, options, answer, () => `${pool} refuses reserves until: muster resume ${pool}`);
+    });
+
   withClusterOptions(program.command('resume'))
     .argument('<pool>')
-    .description('let a held pool scale again')
+    .description('end the hold and the pause of a pool')
     .action(async (pool: string, options: ClusterOptions) => {
       const answer = await useCluster(context, options, (bus) => askAdmin(bus, { type: 'resume', pool }));
-      show(context, options, answer, () => `${pool} scales again`);
+      show(context, options, answer, () => `${pool} scales and takes reserves`);
     });
 
   withClusterOptions(program.command('apply'))

@@ -132,6 +132,7 @@ function maxOf({ max, capacity }: PoolSummary): string {
 
 function notesOf(pool: PoolSummary): readonly string[] {
   return [
+    ...(pool.isPaused ? ['paused: refuses reserves'] : []),
     ...(pool.isHeld ? [`held${pool.holdLeftMs === null ? '' : ` for ${formatMs(pool.holdLeftMs)}`}`] : []),
     ...(pool.isBreakerOpen ? [`spawns fail: ${orDash(pool.breakerReason)}`] : []),
     ...(pool.unreachable > 0 ? [`${pool.unreachable} unreachable`] : []),

@@ -18,6 +18,7 @@ export function examineCluster(status: StatusAnswer, { hosts }: HostListAnswer):
   const silent = hosts.filter(({ isSilent }) => isSilent);
   const open = status.pools.filter(({ isBreakerOpen }) => isBreakerOpen);
   const held = status.pools.filter(({ isHeld }) => isHeld);
+  const paused = status.pools.filter(({ isPaused }) => isPaused);
   return [
     versions > 1
       ? finding('replicas', 'ok', `${versions} replicas of cluster ${status.cluster}`)
@@ -45,5 +46,6 @@ export function examineCluster(status: StatusAnswer, { hosts }: HostListAnswer):
       ),
     ),
     ...held.map(({ pool }) => finding('scaling', 'warning', `${pool} is held: it does not scale`, `muster resume ${pool}`)),
+    ...paused.map(({ pool }) => finding('reserves', 'warning', `${pool} is paused: it refuses reserves`, `muster resume ${pool}`)),
   ];
 }

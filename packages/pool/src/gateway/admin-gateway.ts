@@ -62,6 +62,9 @@ export class AdminGateway {
         await this.#ask(JANITOR_SHARD, { type: 'hold', pool: request.pool, holdMs });
         return { ok: true, pool: request.pool, holdLeftMs: holdMs };
       }
+      case 'pause':
+        await this.#ask(JANITOR_SHARD, { type: 'pause', pool: request.pool });
+        return { ok: true, pool: request.pool };
       case 'resume':
         await this.#ask(JANITOR_SHARD, { type: 'resume', pool: request.pool });
         return { ok: true, pool: request.pool, holdLeftMs: 0 };

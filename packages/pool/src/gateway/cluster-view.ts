@@ -17,7 +17,7 @@ import {
 } from '@muster/protocol';
 import type { Runtime, Shadow } from '@muster/runtime';
 import type { CutBoard } from '../janitor/cut-board.ts';
-import { appliedKind, CONFIG_ID, type ConfigRecord, configKind, holdKind, intentKind, slotKind } from '../kinds.ts';
+import { appliedKind, CONFIG_ID, type ConfigRecord, configKind, holdKind, intentKind, pauseKind, slotKind } from '../kinds.ts';
 
 export interface ClusterViewOptions {
   readonly runtime: Runtime;
@@ -184,6 +184,7 @@ export class ClusterView {
       recycle: spec.recycle,
       templateHash: spec.templateHash,
       isHeld: hold !== undefined,
+      isPaused: this.#options.runtime.shadow(JANITOR_SHARD)?.get(pauseKind, pool) !== undefined,
       holdLeftMs: hold === undefined ? null : Math.max(0, hold.value.holdMs - (this.#options.clock.wallMs() - hold.changedAtMs)),
       isBreakerOpen: open !== undefined,
       breakerReason: open?.breaker.reason ?? null,

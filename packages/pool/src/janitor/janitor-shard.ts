@@ -42,6 +42,7 @@ import {
   type IntentPart,
   intentKind,
   janitorStateKind,
+  pauseKind,
   STATE_ID,
 } from '../kinds.ts';
 import type { PoolMeters } from '../meters.ts';
@@ -64,7 +65,7 @@ export interface JanitorOptions {
 export function janitorShard(options: JanitorOptions): ShardDefinition {
   return {
     shard: JANITOR_SHARD,
-    kinds: [configKind, intentKind, janitorStateKind, holdKind],
+    kinds: [configKind, intentKind, janitorStateKind, holdKind, pauseKind],
     open: (shard, turn) => new Janitor(shard, turn, options),
   };
 }
@@ -118,6 +119,8 @@ class Janitor implements ShardSession {
       case 'hold':
       case 'resume':
         return this.#hold(turn, command, body.pool, body.type === 'hold' ? (body.holdMs ?? BUDGETS.holdMs) : undefined);
+      case 'pause':
+        return this.#pause(turn, command, body.pool);
       case 'apply':
         return this.#apply(turn, command, body.config as ClusterConfig);
     }
@@ -312,18 +315,30 @@ class Janitor implements ShardSession {
   }
 
   #hold(turn: Turn, command: Command, pool: string, holdMs: number | undefined): void {
-    if (ownOf(this.#config(turn).config.pools, pool) === undefined) {
-      return turn.answer(command, { ok: false, error: { code: 'not-found', message: `there is no pool ${pool}`, field: 'pool' } });
-    }
+    if (!this.#isPool(turn, command, pool)) return;
     if (holdMs !== undefined) {
       turn.put(holdKind, pool, { holdMs });
       this.#armHold(pool, holdMs);
     } else {
       turn.delete(holdKind, pool);
+      turn.delete(pauseKind, pool);
       this.#shard.clearTimer(`hold:${pool}`);
       if (!this.#isWindowOpen) this.#openWindow();
     }
     turn.answer(command, { ok: true });
+  }
+
+  #pause(turn: Turn, command: Command, pool: string): void {
+    if (!this.#isPool(turn, command, pool)) return;
+    turn.put(pauseKind, pool, {});
+    turn.answer(command, { ok: true });
+  }
+
+  /** False, and answered, where there is no such pool. */
+  #isPool(turn: Turn, command: Command, pool: string): boolean {
+    if (ownOf(this.#config(turn).config.pools, pool) !== undefined) return true;
+    turn.answer(command, { ok: false, error: { code: 'not-found', message: `there is no pool ${pool}`, field: 'pool' } });
+    return false;
   }
 
   #armHold(pool: string, delayMs: number): void {
@@ -346,6 +361,9 @@ class Janitor implements ShardSession {
     const retired = { ...before.retired, ...before.config.pools };
     for (const pool of Object.keys(config.pools)) delete retired[pool];
     turn.put(configKind, CONFIG_ID, { version, config, retired });
+    // A pool of that name that comes later is another one.
+    const pools = new Set(Object.keys(config.pools));
+    for (const pool of [...turn.list(pauseKind)].map(([id]) => id).filter((id) => !pools.has(id))) turn.delete(pauseKind, pool);
     turn.answer(command, { ok: true, version, isChanged: true });
   }
 }

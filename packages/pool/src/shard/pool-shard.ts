@@ -40,6 +40,7 @@ import {
   type IntentPart,
   intentKind,
   janitorStateKind,
+  pauseKind,
   type PoolState,
   poolStateKind,
   STATE_ID,
@@ -118,6 +119,7 @@ class PoolShard implements ShardSession {
         spec: current,
         org: (org) => ownOf(this.#config.orgs, org) ?? NO_ORG,
         ceiling: () => this.#ceiling(),
+        isPaused: () => this.#isPaused,
         breakerOpen: () => this.#breakerReason,
         retryAfterMs: () => this.#pace.retryAfterMs,
         token: (slot) => options.secrets.reservationToken(slot.reservation?.id ?? '', slot.id, slot.epoch),
@@ -176,6 +178,11 @@ class PoolShard implements ShardSession {
   /** The pool is no longer configured: what is idle goes, what is reserved goes when its reservation ends. */
   get #isRetired(): boolean {
     return this.#config.pools[this.#options.pool] === undefined;
+  }
+
+  /** Read where it is journaled: a new owner knows it before it gives anything. */
+  get #isPaused(): boolean {
+    return this.#shard.shadow(JANITOR_SHARD)?.get(pauseKind, this.#options.pool) !== undefined;
   }
 
   #retireSoon(): void {
@@ -342,6 +349,7 @@ class PoolShard implements ShardSession {
       const part = intent?.parts[this.#shard.shard];
       if (intent !== undefined && part !== undefined) this.#apply(turn, intent, part);
     }
+    if (this.#isPaused) this.#desk.sendAway(turn);
     this.#reporter.janitor(turn, shadow.epoch);
   }
 

@@ -58,6 +58,8 @@ export interface DeskPolicy {
   org(org: string): OrgSpec;
   /** Live slots that this shard may have; undefined: no bound. */
   ceiling(): number | undefined;
+  /** Nobody is given anything, and nobody waits. */
+  isPaused(): boolean;
   /** The breaker's last failure, where it is open. */
   breakerOpen(): string | undefined;
   /** Milliseconds after which a miss is worth another try. */
@@ -172,6 +174,14 @@ export class ReserveDesk {
     }
   }
 
+  /** The pool is paused: whoever waits goes away. */
+  sendAway(turn: Turn): void {
+    for (let request = this.#waiters.take(); request !== undefined; request = this.#waiters.take()) {
+      this.#unwait(request);
+      this.#miss(turn, request, 'pool-paused');
+    }
+  }
+
   /** After a cap was lowered: the newest waiters beyond it go away. */
   applyCaps(turn: Turn): void {
     this.#waiters.resize(this.#policy.spec().waitersMax);
@@ -254,6 +264,7 @@ export class ReserveDesk {
   }
 
   #place(turn: Turn, request: Request): void {
+    if (this.#policy.isPaused()) return this.#miss(turn, request, 'pool-paused');
     const { org } = request.body;
     const spec = this.#policy.spec();
     for (const id of this.#slots.parkedOf(org)) {
