@@ -117,6 +117,7 @@ describe('the command line', () => {
       'orgs',
       'hosts',
       'intents',
+      'explain',
       'reserve',
       'release',
       'drain',
@@ -304,10 +305,11 @@ describe('reads and administration', () => {
     ['drain duckdb-1', { type: 'drain', slot: 'duckdb-1', force: false }],
     ['drain duckdb-1 --force', { type: 'drain', slot: 'duckdb-1', force: true }],
     ['hold duckdb --for 1m', { type: 'hold', pool: 'duckdb', holdMs: 60_000 }],
+    ['explain duckdb --org acme', { type: 'explain', of: 'duckdb', org: 'acme' }],
     ['pause duckdb', { type: 'pause', pool: 'duckdb' }],
     ['resume duckdb', { type: 'resume', pool: 'duckdb' }],
   ])('%s asks a replica, and prints its answer as one JSON object with --json', async (line, request) => {
-    const answer = { ok: true, pools: [], orgs: [], hosts: [], intents: [], hasMore: false, holdLeftMs: 60_000 };
+    const answer = { ok: true, says: [], pools: [], orgs: [], hosts: [], intents: [], hasMore: false, holdLeftMs: 60_000 };
     const requests = administer(() => answer);
     expect(await run(line)).toBe(0);
     expect(await run(`${line} --json`)).toBe(0);

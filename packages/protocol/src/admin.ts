@@ -38,6 +38,8 @@ export const adminRequestSchema = z.discriminatedUnion('type', [
     /** The newest so many, newest first. */
     limit: z.number().int().min(1).max(ADMIN_LIMITS.intentsMax).default(50),
   }),
+  /** Why a pool scales as it does (with `org`: what that org has there), or where a slot, or that of a reservation, comes from. */
+  z.strictObject({ type: z.literal('explain'), of: idSchema(), org: orgSchema.optional() }),
   /** Scaling of the pool waits; reserves go on and wait. Ends by itself after `holdMs` (absent: 5 min). */
   z.strictObject({
     type: z.literal('hold'),
@@ -212,6 +214,14 @@ export interface IntentListAnswer {
   readonly intents: readonly IntentSummary[];
 }
 
+export interface ExplainAnswer {
+  readonly ok: true;
+  readonly of: string;
+  readonly kind: 'pool' | 'slot';
+  /** Sentences, in the order to be read. */
+  readonly says: readonly string[];
+}
+
 export interface HoldAnswer {
   readonly ok: true;
   readonly pool: string;
@@ -252,6 +262,7 @@ export interface AdminAnswers {
   readonly orgs: OrgListAnswer;
   readonly hosts: HostListAnswer;
   readonly intents: IntentListAnswer;
+  readonly explain: ExplainAnswer;
   readonly hold: HoldAnswer;
   readonly pause: PauseAnswer;
   readonly resume: HoldAnswer;

@@ -35,6 +35,10 @@ async function serve(changes: Partial<HttpOptions> = {}): Promise<{ url: string;
       },
       orgs: (page) => ({ ok: true, orgs: [], page, hasMore: false }),
       intents: () => ({ ok: true, intents: [] }),
+      explain: ({ of, org }) => {
+        if (of !== 'duckdb') throw new MusterError('not-found', `there is no ${of}`, { field: 'of' });
+        return { ok: true, of, kind: 'pool', says: [`org ${org}`] };
+      },
     },
     ...changes,
   });
@@ -124,13 +128,23 @@ test('H1: it is alive whatever the cluster does, and ready only when it may be a
   };
   const { url } = await serve({
     isReady: () => isReady,
-    view: { status: broken, pools: broken, hosts: broken, slots: broken, orgs: broken, intents: broken },
+    view: { status: broken, pools: broken, hosts: broken, slots: broken, orgs: broken, intents: broken, explain: broken },
   });
   expect((await get(`${url}/healthz`)).status).toBe(200);
   expect(await get(`${url}/readyz`)).toMatchObject({ status: 503, body: { ok: false, error: { code: 'disconnected' } } });
   expect((await get(`${url}/v1/status`)).status).toBe(503);
   isReady = true;
   expect((await get(`${url}/readyz`)).status).toBe(200);
+});
+
+test('what is to be explained is named by the path', async () => {
+  const { url } = await serve();
+  const said = { ok: true, of: 'duckdb', kind: 'pool', says: ['org acme'] };
+  expect(await get(`${url}/v1/explain/duckdb?org=acme`)).toMatchObject({ status: 200, body: said });
+  expect(await get(`${url}/v1/explain/nowhere`)).toMatchObject({ status: 404, body: { error: { code: 'not-found', field: 'of' } } });
+  for (const path of ['/v1/explain/', '/v1/explain/a.b', '/v1/explain/a/b', '/v1/explain/duckdb?of=other']) {
+    expect(await get(url + path)).toMatchObject({ status: 400, body: { error: { code: 'bad-request', field: 'of' } } });
+  }
 });
 
 test('metrics come as Prometheus wants them', async () => {

@@ -17,7 +17,7 @@ export interface HttpOptions {
   /** 0: any free one. */
   readonly port: number;
   readonly access: HttpAccess;
-  readonly view: Pick<ClusterView, 'status' | 'pools' | 'slots' | 'orgs' | 'hosts' | 'intents'>;
+  readonly view: Pick<ClusterView, 'status' | 'pools' | 'slots' | 'orgs' | 'hosts' | 'intents' | 'explain'>;
   readonly metrics: Pick<PrometheusMetrics, 'text' | 'contentType'>;
   readonly logger: Logger;
   /** Follows the cluster at its current end, and may be asked. */
@@ -124,6 +124,7 @@ async function answerTo(options: HttpOptions, request: IncomingMessage): Promise
     case '/metrics':
       return { status: 200, type: metrics.contentType, body: await metrics.text() };
   }
+  if (url.pathname.startsWith(EXPLAIN)) return explained(view, url.pathname.slice(EXPLAIN.length), query);
   const type = READS[url.pathname];
   if (type === undefined) throw new MusterError('not-found', `there is nothing at ${url.pathname.slice(0, 100)}`);
   // What may be asked is what `muster.v1.admin` knows: one schema, one set of limits.
@@ -146,6 +147,13 @@ async function answerTo(options: HttpOptions, request: IncomingMessage): Promise
   }
 }
 
+function explained(view: HttpOptions['view'], of: string, query: Readonly<Record<string, string | number>>): Answer {
+  if (Object.hasOwn(query, 'of')) throw new MusterError('bad-request', 'of: is not a known field', { field: 'of' });
+  const read = parse(adminRequestSchema, { ...query, type: 'explain', of });
+  if (read.type !== 'explain') throw new Error(`${read.type} explains nothing`);
+  return json(view.explain(read));
+}
+
 /** Nothing here wants a body; one that comes nevertheless is read to its end, or cut off. @throws MusterError `payload-too-large` */
 function boundBody(request: IncomingMessage): void {
   const said = Number(request.headers['content-length'] ?? 0);
@@ -157,6 +165,7 @@ function boundBody(request: IncomingMessage): void {
   });
 }
 
+const EXPLAIN = '/v1/explain/';
 const READS: Readonly<Record<string, string>> = {
   '/v1/status': 'status',
   '/v1/pools': 'pools',

@@ -15,7 +15,7 @@ import {
 /** Pages are read one after the other up to here; more is said, not dropped in silence. */
 const PAGES_MAX = 200;
 
-/** `status`, `pools`, `slots`, `orgs`, `intents`: what there is. */
+/** `status`, `pools`, `slots`, `orgs`, `intents`, `explain`: what there is, and why. */
 export const registerReads: RegisterCommands = (program, context) => {
   withClusterOptions(program.command('status'))
     .description('replicas, shards and pools')
@@ -77,6 +77,16 @@ export const registerReads: RegisterCommands = (program, context) => {
       const request = { type: 'intents', limit, ...(pool === undefined ? {} : { pool }) } as const;
       const answer = await useCluster(context, options, (bus) => askAdmin(bus, request));
       show(context, options, answer, ({ intents }) => intentsText(intents, context.clock.wallMs()));
+    });
+
+  withClusterOptions(program.command('explain'))
+    .argument('<what>', 'a pool, a slot or a reservation')
+    .description('why a pool scales as it does, or where a worker comes from and how it ended')
+    .option('--org <org>', 'of a pool: also what this org has there, and may have')
+    .action(async (of: string, options: ClusterOptions & { org?: string }) => {
+      const request = { type: 'explain', of, ...(options.org === undefined ? {} : { org: options.org }) } as const;
+      const answer = await useCluster(context, options, (bus) => askAdmin(bus, request));
+      show(context, options, answer, ({ says }) => says.join('\n'));
     });
 };
 

@@ -57,6 +57,8 @@ export class AdminGateway {
         return this.#view.hosts();
       case 'intents':
         return this.#view.intents(request);
+      case 'explain':
+        return this.#view.explain(request);
       case 'hold': {
         const holdMs = request.holdMs ?? BUDGETS.holdMs;
         await this.#ask(JANITOR_SHARD, { type: 'hold', pool: request.pool, holdMs });

@@ -1,12 +1,14 @@
 // The cluster as this replica's read models show it: for people to look at. Nothing decides from it.
-import { countsForOrg, slotStateName } from '@muster/domain';
+import { countsForOrg, ownOf, slotStateName } from '@muster/domain';
 import type { Clock, WorkerDriver } from '@muster/ports';
 import {
   ADMIN_LIMITS,
   type Cut,
+  type ExplainAnswer,
   type HostListAnswer,
   type IntentListAnswer,
   JANITOR_SHARD,
+  MusterError,
   type OrgListAnswer,
   type PoolListAnswer,
   type PoolSummary,
@@ -14,10 +16,16 @@ import {
   type SlotSummary,
   type StatusAnswer,
   shardsOf,
+  tryShardOf,
+  trySlotOf,
 } from '@muster/protocol';
 import type { Runtime, Shadow } from '@muster/runtime';
 import type { CutBoard } from '../janitor/cut-board.ts';
 import { appliedKind, CONFIG_ID, type ConfigRecord, configKind, holdKind, intentKind, pauseKind, slotKind } from '../kinds.ts';
+import { explainOrg, explainPool, explainSlot } from './explanation.ts';
+
+/** The last decisions of a pool that are told with it. */
+const EXPLAINED_INTENTS = 3;
 
 export interface ClusterViewOptions {
   readonly runtime: Runtime;
@@ -163,6 +171,44 @@ export class ClusterView {
         ),
       })),
     };
+  }
+
+  /** @throws MusterError `not-found` */
+  explain({ of, org }: { readonly of: string; readonly org?: string | undefined }): ExplainAnswer {
+    const record = this.config;
+    const nowMs = this.#options.clock.wallMs();
+    const spec = ownOf(record?.config.pools, of);
+    if (record !== undefined && spec !== undefined) {
+      const says = explainPool(this.#pool(record, of), spec, this.intents({ pool: of, limit: EXPLAINED_INTENTS }).intents, nowMs);
+      return { ok: true, of, kind: 'pool', says: org === undefined ? says : [this.#explainOrg(org, of), ...says] };
+    }
+    const id = trySlotOf(of) ?? of;
+    const shard = tryShardOf(id) ?? '';
+    const stored = this.#options.runtime.shadow(shard)?.get(slotKind, id);
+    if (stored === undefined) throw new MusterError('not-found', `there is no pool, slot or reservation ${of}`, { field: 'of' });
+    const { context } = stored.value;
+    const at = {
+      state: slotStateName(stored.value.state),
+      forMs: Math.max(0, nowMs - stored.stateSinceMs),
+      isUnreachable: this.#cut(shard)?.silent.includes(id) ?? false,
+    };
+    const intent = this.intents({ limit: ADMIN_LIMITS.intentsMax, pool: context.pool }).intents.find(({ n }) => n === context.intent);
+    const says = explainSlot(context, at, record?.config, intent, nowMs);
+    const isOver = of !== id && context.reservation?.id !== of;
+    return { ok: true, of, kind: 'slot', says: isOver ? [`reservation ${of} is over`, ...says] : says };
+  }
+
+  #explainOrg(org: string, pool: string): string {
+    const counts = { reserved: 0, parked: 0, waiting: 0 };
+    for (const shadow of this.#shadows(pool)) {
+      for (const { value } of shadow.list(slotKind)) {
+        const state = slotStateName(value.state);
+        if (value.context.org !== org || !countsForOrg(state)) continue;
+        counts[state === 'reserved.parked' ? 'parked' : 'reserved'] += 1;
+      }
+      counts.waiting += this.#cut(shadow.shard)?.waitingOf[org] ?? 0;
+    }
+    return explainOrg(org, ownOf(this.config?.config.orgs, org)?.max ?? 0, counts);
   }
 
   #pool(record: ConfigRecord, pool: string): PoolSummary {
