@@ -118,6 +118,7 @@ describe('the command line', () => {
       'hosts',
       'intents',
       'explain',
+      'top',
       'reserve',
       'release',
       'drain',
@@ -316,6 +317,64 @@ describe('reads and administration', () => {
     expect(requests).toEqual([request, request]);
     expect(JSON.parse(out.at(-1) ?? '')).toMatchObject({ ok: true });
     expect(err).toEqual([]);
+  });
+
+  it('top shows pools, the orgs that have most and the last decisions, and waits for a replica that does not answer', async () => {
+    const org = (name: string, reserved: number) => ({
+      org: name,
+      max: 0,
+      weight: 1,
+      pools: [{ pool: 'duckdb', reserved, parked: 0, waiting: 0 }],
+    });
+    let asked = 0;
+    administer(({ type }) => {
+      if (type === 'status' && ++asked === 2) return { ok: false, error: { code: 'disconnected', message: 'the link is down' } };
+      if (type === 'orgs') return { ok: true, orgs: [org('idle', 0), org('small', 1), org('large', 7)], page: 0, hasMore: false };
+      if (type === 'intents') return { ok: true, intents: [] };
+      return { ok: true, cluster: 'demo', replicas: [{ isAlive: true }, { isAlive: false }], pools: [pool] };
+    });
+    expect(await run('top --every 1ms --times 3')).toBe(0);
+    expect(out).toEqual([expect.stringContaining('demo: 1 of 2 replicas'), 'no answer now: the link is down', out[0]]);
+    const [shown = ''] = out;
+    expect(shown.indexOf('large')).toBeLessThan(shown.indexOf('small'));
+    expect(shown).not.toContain('idle');
+    expect(shown).toContain('held for 5.0 s');
+    expect(await run('top --every 1ms --times 1 --json')).toBe(0);
+    expect(JSON.parse(out.at(-1) ?? '')).toMatchObject({
+      ok: true,
+      status: { cluster: 'demo' },
+      orgs: [{ org: 'large' }, { org: 'small' }, {}],
+    });
+  });
+
+  it('top ends with 0 at Ctrl-C', async () => {
+    administer(({ type }) =>
+      type === 'orgs'
+        ? { ok: true, orgs: [], page: 0, hasMore: false }
+        : { ok: true, cluster: 'demo', replicas: [], pools: [], intents: [] },
+    );
+    let stop = (): void => undefined;
+    const onStopSignal = (listener: (signal: string) => void) => {
+      stop = () => listener('SIGINT');
+      return () => undefined;
+    };
+    expect(await run('top --every 1h', {}, { onStopSignal, out: () => stop() })).toBe(0);
+  });
+
+  it('intents says what was drained of one that drains', async () => {
+    const intent = { pool: 'duckdb', decidedAtMs: 0, inputs: {}, slots: { duckdb: 4 } };
+    const applied = (started: number, drained: number) => ({ duckdb: { started, drained, refused: 0, reason: null } });
+    administer(() => ({
+      ok: true,
+      intents: [
+        { ...intent, n: 2, kind: 'down', applied: applied(0, 3) },
+        { ...intent, n: 1, kind: 'demand', applied: applied(4, 0) },
+      ],
+    }));
+    expect(await run('intents')).toBe(0);
+    const [, down, up] = out.join('\n').split('\n');
+    expect(down).toMatch(/ down .* ago\s+4\s+3 /);
+    expect(up).toMatch(/ demand .* ago\s+4\s+4 /);
   });
 
   it('wait says in one line that every pool has its floor, or what is missing', async () => {

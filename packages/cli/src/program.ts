@@ -7,6 +7,7 @@ import { registerNatsAccess } from './commands/nats-access.ts';
 import { registerNatsServer } from './commands/nats-server.ts';
 import { registerReads } from './commands/reads.ts';
 import { registerReserve } from './commands/reserve.ts';
+import { registerTop } from './commands/top.ts';
 import { registerUp } from './commands/up.ts';
 import { registerWait } from './commands/wait.ts';
 import type { CliContext } from './context.ts';
@@ -16,6 +17,7 @@ import { CliError, cliErrorOf, EXIT } from './exit.ts';
 const GROUPS: readonly RegisterCommands[] = [
   registerUp,
   registerReads,
+  registerTop,
   registerReserve,
   registerAdministration,
   registerWait,

@@ -205,7 +205,9 @@ export interface IntentSummary {
   /** How many slots it starts (or drains) in each shard. */
   readonly slots: Readonly<Record<string, number>>;
   /** What each shard has made of it so far. */
-  readonly applied: Readonly<Record<string, { readonly started: number; readonly refused: number; readonly reason: string | null }>>;
+  readonly applied: Readonly<
+    Record<string, { readonly started: number; readonly drained: number; readonly refused: number; readonly reason: string | null }>
+  >;
 }
 
 export interface IntentListAnswer {

@@ -112,7 +112,8 @@ function statusText({ cluster, replica, configVersion, replicas, shards, pools }
   ].join('\n\n');
 }
 
-function poolsText(pools: readonly PoolSummary[]): string {
+/** `pools` as text. */
+export function poolsText(pools: readonly PoolSummary[]): string {
   if (pools.length === 0) return 'no pools';
   const heading = ['POOL', 'FLOOR', 'MAX', 'WARM', 'SPAWNING', 'RESERVED', 'PARKED', 'DRAINING', 'WAITING', 'NOTE'];
   const rows = pools.map((pool) => [
@@ -167,7 +168,8 @@ function slotsText(slots: readonly SlotSummary[], hasMore: boolean): string {
   return `${formatTable(heading, rows)}${hasMore ? `\nand more: ${slots.length} are shown` : ''}`;
 }
 
-function orgsText(orgs: readonly OrgSummary[]): string {
+/** `orgs` as text. */
+export function orgsText(orgs: readonly OrgSummary[]): string {
   if (orgs.length === 0) return 'no orgs';
   const rows = orgs.flatMap(({ org, max, weight, pools }) => {
     const limit = max === 0 ? 'none' : String(max);
@@ -177,11 +179,12 @@ function orgsText(orgs: readonly OrgSummary[]): string {
   return formatTable(['ORG', 'CAP', 'WEIGHT', 'POOL', 'RESERVED', 'PARKED', 'WAITING'], rows);
 }
 
-function intentsText(intents: readonly IntentSummary[], nowWallMs: number): string {
+/** `intents` as text. */
+export function intentsText(intents: readonly IntentSummary[], nowWallMs: number): string {
   if (intents.length === 0) return 'no intents';
   const rows = intents.map(({ n, pool, kind, decidedAtMs, slots, applied, inputs }) => {
     const total = Object.values(slots).reduce((sum, count) => sum + count, 0);
-    const done = Object.values(applied).reduce((sum, { started }) => sum + started, 0);
+    const done = Object.values(applied).reduce((sum, { started, drained }) => sum + (kind === 'down' ? drained : started), 0);
     const why = Object.values(applied).flatMap(({ reason }) => (reason === null ? [] : [reason]));
     return [
       n,

@@ -97,7 +97,9 @@ function intentSaid({ n, kind, decidedAtMs, slots, applied, inputs }: IntentSumm
       ? 'not applied yet'
       : refused.length > 0
         ? `${sum(done.map(({ started }) => started))} started, the rest refused: ${refused.join('; ')}`
-        : 'applied';
+        : kind === 'down'
+          ? `${sum(done.map(({ drained }) => drained))} drained`
+          : 'applied';
   return `intent ${n} (${kind}), ${seconds(Math.max(0, nowMs - decidedAtMs))} ago: ${verb} ${asked}, ${result}; from ${wordsOf(inputs)}`;
 }
 

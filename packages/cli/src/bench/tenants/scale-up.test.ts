@@ -9,7 +9,7 @@ const intent = (n: number, started: number, more: Partial<IntentSummary> = {}): 
   decidedAtMs: 1_000_000 + n,
   inputs: {},
   slots: { duckdb: started },
-  applied: { duckdb: { started, refused: 0, reason: null } },
+  applied: { duckdb: { started, drained: 0, refused: 0, reason: null } },
   ...more,
 });
 const slot = (of: number, spawningMs: number | undefined, readyMs: number | undefined): SlotSighting => ({
@@ -38,7 +38,7 @@ describe('evaluateScaleUp', () => {
   });
 
   it('counts what the shards started, not what they refused, and no shrinking', () => {
-    const refused = intent(2, 5, { applied: { duckdb: { started: 3, refused: 2, reason: 'cap' } } });
+    const refused = intent(2, 5, { applied: { duckdb: { started: 3, drained: 0, refused: 2, reason: 'cap' } } });
     const result = evaluateScaleUp({ ...input, intents: [refused, intent(3, 4, { kind: 'down' })], slots: [] });
     expect(result).toMatchObject({ intents: 1, slotsStarted: 3 });
   });
