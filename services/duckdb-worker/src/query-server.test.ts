@@ -54,7 +54,7 @@ test('answers 400 with what DuckDB says of a bad statement, and goes on', async 
 
 test.each([
   ['{not json', 'the body is not JSON', undefined],
-  ['[]', 'expected object', ''],
+  ['[]', 'must be a map, not a list', ''],
   ['{}', 'sql: ', 'sql'],
   ['{"sql": 1}', 'sql: ', 'sql'],
   ['{"sql": ""}', 'sql: ', 'sql'],

@@ -56,7 +56,7 @@ export class ReserveGateway {
   }
 
   async #reserve(message: BusMessage): Promise<ReserveAnswer> {
-    const pool = parse(poolSchema, message.subject.split('.')[3] ?? '');
+    const pool = parse(poolSchema, message.subject.split('.')[3] ?? '', 'pool');
     const request = decodeAs(reserveRequestSchema, message.data);
     const spec = ownOf(this.#options.config()?.pools, pool);
     if (spec === undefined) return miss('pool-unknown', BUDGETS.retryHintMs);
