@@ -188,6 +188,12 @@ describe('reserve', () => {
     expect(err).toEqual([]);
   });
 
+  it('does not advise to try again where there is no such pool', async () => {
+    serve(() => ({ ok: false, miss: { reason: 'pool-unknown', retryAfterMs: 1_000 } }));
+    expect(await run('reserve duckdb --org acme')).toBe(3);
+    expect(out).toEqual(['there is no pool duckdb: muster pools has their names']);
+  });
+
   it('ends bad input with 2 and names the field', async () => {
     serve(() => granted);
     expect(await run('reserve duckdb --org a.b --json')).toBe(2);

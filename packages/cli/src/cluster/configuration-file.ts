@@ -29,7 +29,7 @@ export function readConfigurationFile(file: string, folder: string): Configurati
   } catch (cause) {
     const said =
       cause instanceof Error && 'code' in cause && cause.code === 'ENOENT' ? 'does not exist' : `cannot be read: ${String(cause)}`;
-    throw new CliError('not-found', `${file} ${said}`, { hint: 'name a configuration with --config', exitCode: EXIT.usage, cause });
+    throw new CliError('not-found', `${file} ${said}`, { hint: 'name a configuration that is there', exitCode: EXIT.usage, cause });
   }
   return parseConfigurationFile(path, text);
 }

@@ -101,6 +101,7 @@ function reservationText({ reservation, source, waitedMs }: Extract<ReserveAnswe
 }
 
 function missText(pool: string, miss: Extract<ReserveAnswer, { ok: false; miss: unknown }>['miss']): string {
+  if (miss.reason === 'pool-unknown') return `there is no pool ${pool}: muster pools has their names`;
   const place = miss.position === undefined ? '' : `, place ${miss.position} in the queue`;
   const detail = miss.detail === undefined ? '' : ` (${miss.detail})`;
   return `no worker of ${pool}: ${miss.reason}${detail}${place}; try again after ${formatMs(miss.retryAfterMs)}`;

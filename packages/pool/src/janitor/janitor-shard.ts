@@ -301,7 +301,7 @@ class Janitor implements ShardSession {
         `pools.${pool}.max unset; worker pool is bounded by the memory of its hosts`,
       );
     } else if (capacity.kind === 'unknown') {
-      logger.info({ pool, why: capacity.why }, `pools.${pool}.max unset; nothing is started until what bounds it is known`);
+      logger.info({ pool, why: capacity.why }, `pools.${pool}: nothing is started until what bounds it is known`);
     }
     if (capacity.kind === 'bounded' && spec.floor > capacity.max && spec.shards === 1) {
       logger.warn({ pool, floor: spec.floor, max: capacity.max }, 'the floor is held down to what bounds the pool');
