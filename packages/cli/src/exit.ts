@@ -48,6 +48,8 @@ function hintFor(error: MusterError): { readonly hint?: string; readonly exitCod
     case 'disconnected':
       if (error.field !== undefined) return { hint: tlsHint(error.field) };
       return { hint: "is NATS running there? 'muster up' starts a cluster; --nats names another" };
+    case 'unauthorized':
+      return { hint: 'name a file of credentials with --creds; docs/guide/security.md says who may do what' };
     case 'timeout':
       return { hint: "try again; 'muster status' shows the replicas and the shards" };
     case 'bad-request':

@@ -146,6 +146,16 @@ describe('the command line', () => {
     expect(err[0]).toContain('no replica answers on NATS at nats://a:1, nats://b:2 (from --nats)');
     expect(JSON.parse(out.join(''))).toMatchObject({ ok: false, error: { code: 'no-responders' } });
   });
+
+  it('says how to become somebody who may do it', async () => {
+    server.subscribe(subjects.admin(), (message) =>
+      message.respond(encode({ ok: false, error: { code: 'unauthorized', message: 'not for you' } })),
+    );
+    expect(await run('status')).toBe(1);
+    expect(err).toEqual([
+      'muster: not for you; hint: name a file of credentials with --creds; docs/guide/security.md says who may do what',
+    ]);
+  });
 });
 
 describe('where the cluster is', () => {
