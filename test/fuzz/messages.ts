@@ -14,6 +14,7 @@ export const GOOD = {
     { type: 'slots', pool: 'demo', state: 'warm', org: 'acme', page: 0 },
     { type: 'intents', pool: 'demo', limit: 5 },
     { type: 'hold', pool: 'demo', holdMs: 5_000 },
+    { type: 'reservations', pool: 'demo', org: 'acme', page: 0 },
     { type: 'explain', of: 'demo', org: 'acme' },
     { type: 'pause', pool: 'demo' },
     { type: 'drain', slot: 'demo-abc', force: true },

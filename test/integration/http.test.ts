@@ -134,3 +134,53 @@ it('a replica shows its health, its metrics and the cluster over HTTP', async ()
   expect((await cluster.get(id, '/healthz')).status).toBe(200);
   expect((await cluster.get(id, '/v1/slots')).status).toBe(200);
 });
+
+it('any replica reserves over HTTP for who has a token for writing', async () => {
+  const [write, read] = ['a-token-for-writing', 'a-token-for-reading'];
+  await using cluster = await startCluster({
+    replicas: 2,
+    pools: { pool: { driver: 'simulated', floor: 1, recycle: 'same-org', worker: { memory: '1MiB' } } },
+    httpTokens: `write ${write}\nread ${read}\n`,
+  });
+  await cluster.warm('pool', 1);
+  const call = async (id: string, path: string, token: string, body?: unknown) => {
+    const headers = { authorization: `Bearer ${token}`, 'content-type': 'application/json' };
+    const init = body === undefined ? { headers } : { headers, method: 'POST', body: JSON.stringify(body) };
+    const answer = await cluster.get(id, path, init);
+    return { status: answer.status, body: (await answer.json()) as Record<string, unknown> };
+  };
+  const request = { pool: 'pool', org: 'acme', waitMs: 20_000, requestId: 'request-id-of-acme' };
+  const answers = [];
+  // The owner of the shard, and one that is not; asked twice it is one reservation.
+  for (const id of cluster.replicas.keys()) {
+    expect((await call(id, '/v1/reservations', read, request)).status).toBe(403);
+    answers.push(await call(id, '/v1/reservations', write, request));
+  }
+  const reservation = answers[0]?.body['reservation'] as { readonly id: string; readonly epoch: number; readonly token: string };
+  expect(answers).toMatchObject([
+    { status: 200, body: { ok: true, reservation } },
+    { status: 200, body: { ok: true, reservation } },
+  ]);
+  const { id, epoch } = reservation;
+  for (const replica of cluster.replicas.keys()) {
+    await eventually(async () => {
+      const { body } = await call(replica, '/v1/reservations?org=acme', read);
+      expect(body).toMatchObject({ ok: true, reservations: [{ id, epoch, pool: 'pool', org: 'acme', state: 'active' }], hasMore: false });
+      expect(JSON.stringify(body)).not.toContain(reservation.token);
+    }, SLOW);
+  }
+  const [first = ''] = cluster.replicas.keys();
+  expect(await call(first, '/v1/reservations/renew', write, { id, epoch })).toMatchObject({
+    status: 200,
+    body: { results: [{ id, ok: true }] },
+  });
+  expect(await call(first, '/v1/reservations/release', write, { id, epoch })).toMatchObject({ status: 200, body: { ok: true } });
+  expect(await call(first, '/v1/reservations/release', write, { id, epoch })).toMatchObject({
+    status: 410,
+    body: { error: { code: 'ended' } },
+  });
+  expect(await call(first, '/v1/reservations', write, { pool: 'nowhere', org: 'acme' })).toMatchObject({
+    status: 404,
+    body: { miss: { reason: 'pool-unknown' } },
+  });
+});

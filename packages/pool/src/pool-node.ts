@@ -16,7 +16,7 @@ import type { Runtime, Shadow } from '@muster/runtime';
 import pLimit from 'p-limit';
 import { AdminGateway } from './gateway/admin-gateway.ts';
 import { ClusterView } from './gateway/cluster-view.ts';
-import { ReserveGateway } from './gateway/reserve-gateway.ts';
+import { type Requests, ReserveGateway } from './gateway/reserve-gateway.ts';
 import { CutBoard } from './janitor/cut-board.ts';
 import { janitorShard } from './janitor/janitor-shard.ts';
 import { CONFIG_ID, type ConfigRecord, configKind } from './kinds.ts';
@@ -50,6 +50,8 @@ export interface PoolNodeOptions {
 /** The pools of one replica, as `startPools` gives them. */
 export interface PoolNode {
   readonly view: ClusterView;
+  /** What the public subjects are asked, for who comes another way. */
+  readonly requests: Requests;
   /** Takes requests: from when it knows the pools. One that is starting leaves them to those that do. */
   readonly isServing: boolean;
   /** Leaves requests to the other replicas; resolves when none can come any more. Those that were taken go on. */
@@ -169,6 +171,7 @@ export async function startPools(options: PoolNodeOptions): Promise<PoolNode> {
   }
   return {
     view,
+    requests: gateway,
     get isServing() {
       return service !== undefined && !isStopping;
     },

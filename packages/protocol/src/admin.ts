@@ -30,6 +30,8 @@ export const adminRequestSchema = z.discriminatedUnion('type', [
     /** From 0; pages of `ADMIN_LIMITS.pageRows`, in order of slot id. */
     page: pageSchema,
   }),
+  /** Live reservations, in order of slot id. */
+  z.strictObject({ type: z.literal('reservations'), pool: poolSchema.optional(), org: orgSchema.optional(), page: pageSchema }),
   z.strictObject({ type: z.literal('orgs'), page: pageSchema }),
   z.strictObject({ type: z.literal('hosts') }),
   z.strictObject({
@@ -161,6 +163,26 @@ export interface SlotListAnswer {
   readonly hasMore: boolean;
 }
 
+export interface ReservationSummary {
+  readonly id: string;
+  readonly slot: string;
+  readonly pool: string;
+  readonly org: string | null;
+  readonly epoch: number;
+  /** Its worker is being told, or has said yes. */
+  readonly state: 'activating' | 'active';
+  readonly ageMs: number;
+  readonly endpoint: string | null;
+  readonly isUnreachable: boolean;
+}
+
+export interface ReservationListAnswer {
+  readonly ok: true;
+  readonly reservations: readonly ReservationSummary[];
+  readonly page: number;
+  readonly hasMore: boolean;
+}
+
 export interface OrgSummary {
   readonly org: string;
   /** In each pool; 0 is no cap. */
@@ -261,6 +283,7 @@ export interface AdminAnswers {
   readonly status: StatusAnswer;
   readonly pools: PoolListAnswer;
   readonly slots: SlotListAnswer;
+  readonly reservations: ReservationListAnswer;
   readonly orgs: OrgListAnswer;
   readonly hosts: HostListAnswer;
   readonly intents: IntentListAnswer;

@@ -53,10 +53,15 @@ function isOfAnotherKind([issue]: Issues): boolean {
   return issue?.code === 'invalid_type' && issue.path.length === 0;
 }
 
-/** @throws MusterError `payload-too-large`, `bad-request` */
-export function decodeAs<S extends z.ZodType>(schema: S, data: Uint8Array, bytesMax = REQUEST_BYTES_MAX): z.output<S> {
+/** What was sent, as it came; nothing is an empty object. @throws MusterError `payload-too-large`, `bad-request` */
+export function decodeRequest(data: Uint8Array, bytesMax = REQUEST_BYTES_MAX): unknown {
   if (data.length > bytesMax) {
     throw new MusterError('payload-too-large', `the message has ${data.length} bytes, the limit is ${bytesMax}`);
   }
-  return parse(schema, data.length === 0 ? {} : decode(data));
+  return data.length === 0 ? {} : decode(data);
+}
+
+/** @throws MusterError `payload-too-large`, `bad-request` */
+export function decodeAs<S extends z.ZodType>(schema: S, data: Uint8Array, bytesMax = REQUEST_BYTES_MAX): z.output<S> {
+  return parse(schema, decodeRequest(data, bytesMax));
 }

@@ -35,10 +35,17 @@ async function serve(changes: Partial<HttpOptions> = {}): Promise<{ url: string;
       },
       orgs: (page) => ({ ok: true, orgs: [], page, hasMore: false }),
       intents: () => ({ ok: true, intents: [] }),
+      reservations: ({ page }) => ({ ok: true, reservations: [], page, hasMore: false }),
       explain: ({ of, org }) => {
         if (of !== 'duckdb') throw new MusterError('not-found', `there is no ${of}`, { field: 'of' });
         return { ok: true, of, kind: 'pool', says: [`org ${org}`] };
       },
+    },
+    requests: {
+      reserve: () => Promise.reject(new Error('nothing is reserved in this test')),
+      renew: () => Promise.reject(new Error('nothing is renewed in this test')),
+      release: () => Promise.reject(new Error('nothing is released in this test')),
+      cancel: () => Promise.reject(new Error('nothing is cancelled in this test')),
     },
     ...changes,
   });
@@ -69,7 +76,7 @@ function rawWith(url: string, path: string, headers: Readonly<Record<string, str
   });
 }
 
-test.each(['status', 'pools', 'hosts', 'slots', 'orgs', 'intents'])('/v1/%s answers JSON from the view', async (name) => {
+test.each(['status', 'pools', 'hosts', 'slots', 'orgs', 'intents', 'reservations'])('/v1/%s answers JSON from the view', async (name) => {
   const { url } = await serve();
   const { status, headers, body } = await get(`${url}/v1/${name}`);
   expect(status).toBe(200);
@@ -128,7 +135,16 @@ test('H1: it is alive whatever the cluster does, and ready only when it may be a
   };
   const { url } = await serve({
     isReady: () => isReady,
-    view: { status: broken, pools: broken, hosts: broken, slots: broken, orgs: broken, intents: broken, explain: broken },
+    view: {
+      status: broken,
+      pools: broken,
+      hosts: broken,
+      slots: broken,
+      orgs: broken,
+      intents: broken,
+      explain: broken,
+      reservations: broken,
+    },
   });
   expect((await get(`${url}/healthz`)).status).toBe(200);
   expect(await get(`${url}/readyz`)).toMatchObject({ status: 503, body: { ok: false, error: { code: 'disconnected' } } });

@@ -1,4 +1,4 @@
-// What a replica shows over HTTP: health, metrics, and the cluster as its read models have it. Reads only.
+// What a replica does over HTTP: health, metrics, the cluster as its read models have it, and reserving.
 //
 //   H1. Health says that this process answers, and nothing else: never whether NATS does, or what is owned, or a roll-out
 //       would kill the pool.
@@ -6,10 +6,12 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { hostname } from 'node:os';
-import type { ClusterView } from '@muster/pool';
+import type { ClusterView, Requests } from '@muster/pool';
 import type { Logger } from '@muster/ports';
+import { ownOf } from '@muster/domain';
 import { adminRequestSchema, ERROR_CODES, isMusterError, MusterError, parse } from '@muster/protocol';
 import { assertAllowed, type HttpAccess, HttpRefusal } from './http-gate.ts';
+import { assertMayPost, POSTS, post } from './http-reservations.ts';
 import type { PrometheusMetrics } from './prometheus-metrics.ts';
 
 export interface HttpOptions {
@@ -17,7 +19,8 @@ export interface HttpOptions {
   /** 0: any free one. */
   readonly port: number;
   readonly access: HttpAccess;
-  readonly view: Pick<ClusterView, 'status' | 'pools' | 'slots' | 'orgs' | 'hosts' | 'intents' | 'explain'>;
+  readonly view: Pick<ClusterView, 'status' | 'pools' | 'slots' | 'orgs' | 'hosts' | 'intents' | 'explain' | 'reservations'>;
+  readonly requests: Requests;
   readonly metrics: Pick<PrometheusMetrics, 'text' | 'contentType'>;
   readonly logger: Logger;
   /** Follows the cluster at its current end, and may be asked. */
@@ -35,6 +38,7 @@ interface Answer {
   readonly status: number;
   readonly type: string;
   readonly body: string;
+  readonly headers?: Readonly<Record<string, string>>;
 }
 
 /** Limits; docs/reference/http.md names them. */
@@ -81,37 +85,48 @@ export async function serveHttp(options: HttpOptions): Promise<HttpServer> {
 async function respond(options: HttpOptions, server: Server, request: IncomingMessage, response: ServerResponse): Promise<void> {
   let answer: Answer;
   try {
-    answer = await answerTo(options, request);
+    answer = await answerTo(options, request, response);
   } catch (error) {
     if (!isMusterError(error)) options.logger.error({ error: String(error), path: request.url?.slice(0, 100) }, 'an HTTP request failed');
     if (error instanceof HttpRefusal) answer = refusal(error, error.status);
     else answer = refusal(isMusterError(error) ? error : new MusterError('internal', 'a defect; the log has the rest'));
   }
   const body = Buffer.from(answer.body);
+  // It may have been lifted for a request that waits.
+  request.socket.setTimeout(IDLE_MS);
   const isLast = !server.listening || answer.status === 413;
   response.writeHead(answer.status, {
     ...HEADERS,
     'Content-Type': answer.type,
     'Content-Length': body.length,
-    ...(answer.status === 405 ? { Allow: 'GET, HEAD' } : {}),
+    ...answer.headers,
     ...(answer.status === 401 ? { 'WWW-Authenticate': 'Bearer' } : {}),
     ...(isLast ? { Connection: 'close' } : {}),
   });
   response.end(request.method === 'HEAD' ? undefined : body);
 }
 
-async function answerTo(options: HttpOptions, request: IncomingMessage): Promise<Answer> {
+async function answerTo(options: HttpOptions, request: IncomingMessage, response: ServerResponse): Promise<Answer> {
   const { view, metrics } = options;
   const target = request.url ?? '/';
   if (target.length > URL_LENGTH_MAX) {
     throw new MusterError('bad-request', `the URL has ${target.length} characters, the limit is ${URL_LENGTH_MAX}`);
   }
-  boundBody(request);
+  const body = boundBody(request);
   const url = URL.parse(target, 'http://replica');
   if (url === null) throw new MusterError('bad-request', 'the URL cannot be read');
   assertAllowed(options.access, request, url.pathname);
+  const posted = ownOf(POSTS, url.pathname);
+  if (request.method === 'POST' && posted !== undefined) {
+    assertMayPost(options.access);
+    if (!options.isReady()) throw new MusterError('disconnected', 'it does not follow the cluster at its current end: ask another');
+    if (url.search !== '') throw new MusterError('bad-request', 'what is asked is in the body: the URL may have no parameters');
+    const { value, status, headers = {} } = await post(options.requests, posted, { request, response, body });
+    return { ...json(value, status), headers };
+  }
   if (request.method !== 'GET' && request.method !== 'HEAD') {
-    return refusal(new MusterError('bad-request', `${request.method} is not served here: reads only`), 405);
+    const Allow = posted === undefined ? 'GET, HEAD' : READS[url.pathname] === undefined ? 'POST' : 'GET, HEAD, POST';
+    return { ...refusal(new MusterError('bad-request', `${request.method} is not served here: ${Allow} is`), 405), headers: { Allow } };
   }
   const query = queryOf(url.searchParams);
   switch (url.pathname) {
@@ -125,7 +140,7 @@ async function answerTo(options: HttpOptions, request: IncomingMessage): Promise
       return { status: 200, type: metrics.contentType, body: await metrics.text() };
   }
   if (url.pathname.startsWith(EXPLAIN)) return explained(view, url.pathname.slice(EXPLAIN.length), query);
-  const type = READS[url.pathname];
+  const type = ownOf(READS, url.pathname);
   if (type === undefined) throw new MusterError('not-found', `there is nothing at ${url.pathname.slice(0, 100)}`);
   // What may be asked is what `muster.v1.admin` knows: one schema, one set of limits.
   const read = parse(adminRequestSchema, { ...query, type });
@@ -140,6 +155,8 @@ async function answerTo(options: HttpOptions, request: IncomingMessage): Promise
       return json(view.slots(read));
     case 'orgs':
       return json(view.orgs(read.page));
+    case 'reservations':
+      return json(view.reservations(read));
     case 'intents':
       return json(view.intents(read));
     default:
@@ -154,15 +171,25 @@ function explained(view: HttpOptions['view'], of: string, query: Readonly<Record
   return json(view.explain(read));
 }
 
-/** Nothing here wants a body; one that comes nevertheless is read to its end, or cut off. @throws MusterError `payload-too-large` */
-function boundBody(request: IncomingMessage): void {
+/**
+ * The body; it is read to its end also where nobody wants one, or cut off.
+ * @throws MusterError `payload-too-large`
+ */
+function boundBody(request: IncomingMessage): Promise<Uint8Array> {
   const said = Number(request.headers['content-length'] ?? 0);
   if (said > BODY_BYTES_MAX) throw new MusterError('payload-too-large', `the body has ${said} bytes, the limit is ${BODY_BYTES_MAX}`);
+  const chunks: Buffer[] = [];
   let bytes = 0;
+  const { promise, resolve, reject } = Promise.withResolvers<Uint8Array>();
   request.on('data', (chunk: Buffer) => {
     bytes += chunk.length;
+    chunks.push(chunk);
     if (bytes > BODY_BYTES_MAX) request.destroy();
   });
+  request.on('end', () => resolve(Buffer.concat(chunks)));
+  request.on('close', () => reject(new MusterError('bad-request', 'the body broke off')));
+  promise.catch(() => undefined);
+  return promise;
 }
 
 const EXPLAIN = '/v1/explain/';
@@ -171,6 +198,7 @@ const READS: Readonly<Record<string, string>> = {
   '/v1/pools': 'pools',
   '/v1/hosts': 'hosts',
   '/v1/slots': 'slots',
+  '/v1/reservations': 'reservations',
   '/v1/orgs': 'orgs',
   '/v1/intents': 'intents',
 };

@@ -78,6 +78,8 @@ export interface ClusterOptions {
   readonly natsConfig?: string;
   /** How everything reaches those: files. */
   readonly tls?: Required<NatsTls>;
+  /** What the replicas' HTTP wants, as the lines of `MUSTER_HTTP_TOKENS_FILE`. */
+  readonly httpTokens?: string;
   /** Made in a hook, not in a test: nothing is printed by itself. */
   readonly isShared?: boolean;
 }
@@ -106,7 +108,10 @@ export async function startCluster(options: ClusterOptions): Promise<Cluster> {
   const connected = await connectNats({ servers: servers.map(({ url }) => url), name: 'test', ...tools, ...access });
   resources.defer(() => connected.close());
   const { bus } = connected;
-  const cluster = new Cluster({ folder, servers, bus, access, hasLinks: options.hasLinks === true, resources: resources.move() });
+  const hasTokens = options.httpTokens !== undefined;
+  if (hasTokens) await writeFile(join(folder, 'http-tokens'), options.httpTokens, { mode: 0o600 });
+  const hasLinks = options.hasLinks === true;
+  const cluster = new Cluster({ folder, servers, bus, access, hasLinks, hasTokens, resources: resources.move() });
   if (options.isShared !== true) onTestFailed(() => void process.stderr.write(cluster.report()));
   try {
     const starting = Array.from({ length: options.replicas ?? 3 }, () => cluster.startReplica());
@@ -133,6 +138,7 @@ interface ClusterParts {
   readonly bus: MessageBus;
   readonly access: NatsAccess;
   readonly hasLinks: boolean;
+  readonly hasTokens: boolean;
   readonly resources: AsyncDisposableStack;
 }
 
@@ -148,17 +154,19 @@ export class Cluster implements AsyncDisposable {
   readonly #processes: ServiceProcess[] = [];
   readonly #access: NatsAccess;
   readonly #hasLinks: boolean;
+  readonly #hasTokens: boolean;
   readonly #links = new Map<string, Link>();
   readonly #hosts = new Map<HostKind, { readonly process: ServiceProcess; readonly natsUrl: string; id: string }>();
   #replicaCount = 0;
   #lastWords: string | undefined;
 
-  constructor({ folder, servers, bus, access, hasLinks, resources }: ClusterParts) {
+  constructor({ folder, servers, bus, access, hasLinks, hasTokens, resources }: ClusterParts) {
     this.#folder = folder;
     this.servers = servers;
     this.bus = bus;
     this.#access = access;
     this.#hasLinks = hasLinks;
+    this.#hasTokens = hasTokens;
     this.#resources = resources;
   }
 
@@ -179,6 +187,7 @@ export class Cluster implements AsyncDisposable {
       MUSTER_KEY_FILE: join(this.#folder, 'key'),
       MUSTER_HTTP_PORT: '0',
       MUSTER_TAKEOVER: '1500ms',
+      ...(this.#hasTokens ? { MUSTER_HTTP_TOKENS_FILE: join(this.#folder, 'http-tokens') } : {}),
     });
     const { http } = await replica.start();
     this.replicas.set(id, replica);

@@ -51,6 +51,8 @@ export class AdminGateway {
         return this.#view.pools();
       case 'slots':
         return this.#view.slots(request);
+      case 'reservations':
+        return this.#view.reservations(request);
       case 'orgs':
         return this.#view.orgs(request.page);
       case 'hosts':

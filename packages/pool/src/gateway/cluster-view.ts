@@ -12,6 +12,8 @@ import {
   type OrgListAnswer,
   type PoolListAnswer,
   type PoolSummary,
+  type ReservationListAnswer,
+  type ReservationSummary,
   type SlotListAnswer,
   type SlotSummary,
   type StatusAnswer,
@@ -83,6 +85,21 @@ export class ClusterView {
   }
 
   slots(filter: SlotFilter): SlotListAnswer {
+    const { rows: slots, hasMore } = pageOf(this.#slots(filter), filter.page);
+    return { ok: true, slots, page: filter.page, hasMore };
+  }
+
+  reservations(filter: Omit<SlotFilter, 'state'>): ReservationListAnswer {
+    const live = this.#slots(filter).filter(({ reservation }) => reservation !== null);
+    const { rows, hasMore } = pageOf(live, filter.page);
+    const reservations = rows.map(({ reservation, slot, pool, org, epoch, state, ageMs, endpoint, isUnreachable }): ReservationSummary => {
+      const inner = state === 'reserved.activating' ? 'activating' : 'active';
+      return { id: reservation ?? '', slot, pool, org, epoch, state: inner, ageMs, endpoint, isUnreachable };
+    });
+    return { ok: true, reservations, page: filter.page, hasMore };
+  }
+
+  #slots(filter: Omit<SlotFilter, 'page'>): readonly SlotSummary[] {
     const rows: SlotSummary[] = [];
     for (const shadow of this.#shadows(filter.pool)) {
       for (const stored of shadow.list(slotKind)) {
@@ -108,9 +125,7 @@ export class ClusterView {
         });
       }
     }
-    rows.sort((a, b) => (a.slot < b.slot ? -1 : 1));
-    const { rows: slots, hasMore } = pageOf(rows, filter.page);
-    return { ok: true, slots, page: filter.page, hasMore };
+    return rows.sort((a, b) => (a.slot < b.slot ? -1 : 1));
   }
 
   orgs(page: number): OrgListAnswer {

@@ -7,7 +7,7 @@ import { BUDGETS, type ClusterConfig, ownOf, shardForOrg } from '@muster/domain'
 import type { BusMessage, Clock, Random, ServiceEndpoint } from '@muster/ports';
 import {
   cancelRequestSchema,
-  decodeAs,
+  decodeRequest,
   type ErrorAnswer,
   encode,
   isMusterError,
@@ -38,7 +38,16 @@ export interface GatewayOptions {
   config(): ClusterConfig | undefined;
 }
 
-export class ReserveGateway {
+/** What tenants ask, from wherever it came: JSON as it was given, judged here. @throws MusterError with the code of the table */
+export interface Requests {
+  /** `isWanted`: whoever asked is still there; a grant that comes when it is not is taken back, where its id was made here. */
+  reserve(pool: string, request: unknown, isWanted?: () => boolean): Promise<ReserveAnswer>;
+  renew(refs: unknown): Promise<unknown>;
+  release(refs: unknown): Promise<unknown>;
+  cancel(request: unknown): Promise<unknown>;
+}
+
+export class ReserveGateway implements Requests {
   readonly #options: GatewayOptions;
 
   constructor(options: GatewayOptions) {
@@ -46,18 +55,24 @@ export class ReserveGateway {
   }
 
   endpoints(): readonly ServiceEndpoint[] {
+    const asked = (message: BusMessage, work: (request: unknown) => Promise<unknown>): void =>
+      void answering(message, () => work(decodeRequest(message.data)));
     return [
-      { name: 'reserve', subject: subjects.reserveAny(), handler: (message) => void answering(message, () => this.#reserve(message)) },
-      { name: 'renew', subject: subjects.renew(), handler: (message) => void answering(message, () => this.#refs(message, 'renew')) },
-      { name: 'release', subject: subjects.release(), handler: (message) => void answering(message, () => this.#refs(message, 'release')) },
-      { name: 'cancel', subject: subjects.cancel(), handler: (message) => void answering(message, () => this.#cancel(message)) },
+      {
+        name: 'reserve',
+        subject: subjects.reserveAny(),
+        handler: (message) => asked(message, (request) => this.reserve(message.subject.split('.')[3] ?? '', request)),
+      },
+      { name: 'renew', subject: subjects.renew(), handler: (message) => asked(message, (refs) => this.renew(refs)) },
+      { name: 'release', subject: subjects.release(), handler: (message) => asked(message, (refs) => this.release(refs)) },
+      { name: 'cancel', subject: subjects.cancel(), handler: (message) => asked(message, (request) => this.cancel(request)) },
       { name: 'pools', subject: subjects.pools(), handler: (message) => void answering(message, async () => this.#pools()) },
     ];
   }
 
-  async #reserve(message: BusMessage): Promise<ReserveAnswer> {
-    const pool = parse(poolSchema, message.subject.split('.')[3] ?? '', 'pool');
-    const request = decodeAs(reserveRequestSchema, message.data);
+  async reserve(name: string, given: unknown, isWanted = (): boolean => true): Promise<ReserveAnswer> {
+    const pool = parse(poolSchema, name, 'pool');
+    const request = parse(reserveRequestSchema, given);
     const spec = ownOf(this.#options.config()?.pools, pool);
     if (spec === undefined) return miss('pool-unknown', BUDGETS.retryHintMs);
     const { org, waitMs = 0, ttlMs, activation, deadlineMs = Number.POSITIVE_INFINITY } = request;
@@ -73,7 +88,7 @@ export class ReserveGateway {
     };
     try {
       const timeoutMs = Math.min(deadlineMs, body.waitMs + spec.activationMs + BUDGETS.askMs);
-      return await this.#askUntilAnswered(shardForOrg(org, shardsOf(pool, spec.shards)), body, timeoutMs);
+      return await this.#askUntilAnswered(shardForOrg(org, shardsOf(pool, spec.shards)), body, timeoutMs, isWanted);
     } catch (error) {
       // This replica ends before the shard has answered; the next owner knows the request by its id.
       if (isMusterError(error, 'closed')) return miss('shutting-down', BUDGETS.retryHintMs);
@@ -82,7 +97,12 @@ export class ReserveGateway {
   }
 
   /** A waiter is kept alive by repeating it; the first answer to any of its tries is its answer. */
-  #askUntilAnswered(shard: string, body: Extract<ShardCommand, { type: 'reserve' }>, timeoutMs: number): Promise<ReserveAnswer> {
+  #askUntilAnswered(
+    shard: string,
+    body: Extract<ShardCommand, { type: 'reserve' }>,
+    timeoutMs: number,
+    isWanted: () => boolean,
+  ): Promise<ReserveAnswer> {
     const { clock, runtime } = this.#options;
     const beganMs = clock.monotonicMs();
     return new Promise((resolve, reject) => {
@@ -90,7 +110,7 @@ export class ReserveGateway {
       let open = 0;
       let sent = 0;
       const ask = (): void => {
-        if (isDone) return;
+        if (isDone || (sent > 0 && !isWanted())) return;
         const passedMs = Math.round(clock.monotonicMs() - beganMs);
         const waitedMs = Math.min(passedMs, LIMITS.waitMsMax);
         open += 1;
@@ -101,7 +121,7 @@ export class ReserveGateway {
             isDone = true;
             repeat?.cancel();
             const answer = value as ReserveAnswer;
-            if (!answer.ok && Math.max(sent, tries) > 1) this.#takeBack(shard, body);
+            if (!isWanted() || (!answer.ok && Math.max(sent, tries) > 1)) this.#takeBack(shard, body);
             resolve(answer);
           },
           (error: unknown) => {
@@ -128,8 +148,15 @@ export class ReserveGateway {
     this.#options.runtime.ask(shard, cancel, { timeoutMs: BUDGETS.askMs }).catch(() => undefined);
   }
 
-  async #refs(message: BusMessage, type: 'renew' | 'release'): Promise<unknown> {
-    const parsed = decodeAs(reservationRefsSchema, message.data);
+  renew(refs: unknown): Promise<unknown> {
+    return this.#refs(refs, 'renew');
+  }
+  release(refs: unknown): Promise<unknown> {
+    return this.#refs(refs, 'release');
+  }
+
+  async #refs(given: unknown, type: 'renew' | 'release'): Promise<unknown> {
+    const parsed = parse(reservationRefsSchema, given);
     const refs: readonly ReservationRef[] = Array.isArray(parsed) ? parsed : [parsed];
     const byShard = Map.groupBy(refs, (ref) => tryShardOf(ref.id) ?? '');
     const results = new Map<ReservationRef, RefResult>();
@@ -157,8 +184,8 @@ export class ReserveGateway {
     return { ok: true, results: inOrder };
   }
 
-  async #cancel(message: BusMessage): Promise<unknown> {
-    const { pool, org, requestId } = decodeAs(cancelRequestSchema, message.data);
+  async cancel(request: unknown): Promise<unknown> {
+    const { pool, org, requestId } = parse(cancelRequestSchema, request);
     const spec = ownOf(this.#options.config()?.pools, pool);
     if (spec === undefined) throw new MusterError('not-found', `there is no pool ${pool}`, { field: 'pool' });
     const shard = shardForOrg(org, shardsOf(pool, spec.shards));
