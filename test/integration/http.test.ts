@@ -114,9 +114,10 @@ it('a replica shows its health, its metrics and the cluster over HTTP', async ()
       waiters: sum(/^muster_waiters\{.*pool="pool"/),
       grants: sum(/^muster_reserve_seconds_count\{.*outcome="granted"/),
       misses: sum(/^muster_misses_total\{.*reason="org-cap"/),
+      known: sum(/^muster_shards /),
       shards: sum(/^muster_shards_owned /),
     };
-    expect(shown).toEqual({ warm: 2, reserved: 2, waiters: 0, grants: 2, misses: 1, shards: 2 });
+    expect(shown).toEqual({ warm: 2, reserved: 2, waiters: 0, grants: 2, misses: 1, known: 4, shards: 2 });
     expect(sum(/^muster_intents_total\{.*kind="demand"/)).toBeGreaterThan(0);
     expect(sum(/^muster_journal_append_seconds_count\{.*shard="pool"/)).toBeGreaterThan(0);
     expect(sum(/^muster_journal_events_per_record_count/)).toBeGreaterThan(0);

@@ -5,6 +5,7 @@ export interface RuntimeMetrics {
   readonly appendSeconds: Histogram;
   readonly changesPerRecord: Histogram;
   readonly takeovers: Counter;
+  readonly shards: Gauge;
   readonly shardsOwned: Gauge;
   readonly mailboxRefused: Counter;
   readonly shadowReloads: Counter;
@@ -33,6 +34,7 @@ export function makeRuntimeMetrics(metrics: Metrics): RuntimeMetrics {
       help: 'Shards that this replica became the owner of.',
       labels: ['shard'],
     }),
+    shards: metrics.gauge({ name: 'muster_shards', help: 'Shards that there are, as this replica knows the configuration.' }),
     shardsOwned: metrics.gauge({ name: 'muster_shards_owned', help: 'Shards that this replica owns.' }),
     mailboxRefused: metrics.counter({
       name: 'muster_mailbox_refused_total',

@@ -25,20 +25,47 @@ test('the page lists exactly the metrics that are made, with their kinds and lab
   expect(listed.toSorted()).toEqual(made().toSorted());
 });
 
-test('the alerting rules are on metrics that are made, and have labels that those have', () => {
+/** As they are in deploy/prometheus/alerts.yaml. */
+function alertingRules(): readonly { readonly alert: string; readonly expr: string }[] {
   const { groups } = parse(readFileSync(`${ROOT}deploy/prometheus/alerts.yaml`, 'utf8')) as {
     readonly groups: readonly { readonly rules: readonly { readonly alert: string; readonly expr: string }[] }[];
   };
-  const rules = groups.flatMap((group) => group.rules);
-  expect(rules.map(({ alert }) => alert)).toContain('MusterRunsCold');
-  for (const { alert, expr } of rules) {
+  return groups.flatMap((group) => group.rules);
+}
+
+test('the alerting rules are on metrics that are made, and have labels that those have', () => {
+  expect(alertingRules().map(({ alert }) => alert)).toContain('MusterRunsCold');
+  for (const { alert, expr } of alertingRules()) {
     const names = [...expr.matchAll(/muster_\w+/g)].map(([name]) => name.replace(/_(count|sum|bucket)$/, ''));
-    const labels = [...expr.matchAll(/(\w+)(?:=~?")|by \(([^)]*)\)/g)].flatMap(([, one, several]) => one ?? several?.split(', ') ?? []);
+    const labels = [...expr.matchAll(/(\w+)(?:(?:=~?|!=|!~)")|by \(([^)]*)\)/g)].flatMap(
+      ([, one, several]) => one ?? several?.split(', ') ?? [],
+    );
     expect(names.length, alert).toBeGreaterThan(0);
     for (const name of names) {
       const [listed] = made().filter((line) => line.startsWith(`\`${name}\` `));
       expect(listed, `${alert}: ${name}`).toBeDefined();
       for (const label of labels) expect(listed, `${alert}: ${name}`).toContain(`\`${label}\``);
     }
+  }
+});
+
+test('the cases for promtool are on series that replicas show, and have each rule fire and be silent', () => {
+  const { tests } = parse(readFileSync(`${ROOT}deploy/prometheus/alerts.test.yaml`, 'utf8')) as {
+    readonly tests: readonly {
+      readonly input_series: readonly { readonly series: string }[];
+      readonly alert_rule_test: readonly { readonly alertname: string; readonly exp_alerts?: readonly unknown[] }[];
+    }[];
+  };
+  for (const { series } of tests.flatMap(({ input_series: all }) => all)) {
+    const [, name = '', shown = ''] = /^(\w+)\{(.*)\}$/.exec(series) ?? [];
+    const [listed] = made().filter((line) => line.startsWith(`\`${name.replace(/_(count|sum|bucket)$/, '')}\` `));
+    expect(listed, series).toBeDefined();
+    const labels = [...shown.matchAll(/(\w+)="/g)].map(([, label]) => label).filter((label) => label !== 'instance');
+    for (const label of labels) expect(listed, series).toContain(`\`${label}\``);
+  }
+  const cases = tests.flatMap(({ alert_rule_test: all }) => all);
+  for (const { alert } of alertingRules()) {
+    const ofRule = cases.filter(({ alertname }) => alertname === alert);
+    expect(new Set(ofRule.map(({ exp_alerts: expected = [] }) => expected.length > 0)), alert).toEqual(new Set([true, false]));
   }
 });

@@ -85,6 +85,7 @@ export class Ownership {
       this.#options.liveness.watchShard(definition.shard);
       this.#options.follower.define(definition);
     }
+    this.#options.counters.shards.set(definitions.length);
     this.#consider();
   }
 
