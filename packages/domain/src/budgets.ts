@@ -8,11 +8,11 @@ export const BUDGETS = {
   /** A worker that the cluster has no room for is held so long: it is the signal that makes room appear. */
   heldMs: 30 * 60_000,
   activationMs: 10_000,
-  /** A driver's call to start one worker. */
+  /** A driver's call to start one worker, which may have to wait for 49 others on two cores. */
   createTimeoutMs: 30_000,
   /** From SIGTERM to SIGKILL. */
   stopGraceMs: 10_000,
-  /** A driver's call to stop one worker, its grace included. */
+  /** What the end of a worker may take after SIGKILL. */
   stopHardMs: 30_000,
   leaseMs: 60_000,
   parkedMs: 60_000,

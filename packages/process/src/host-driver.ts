@@ -5,7 +5,7 @@
 //   H1. A host that is silent keeps its memory counted, and nothing is said of its workers, until it is forgotten.
 //   H2. A new worker goes to a host that is neither silent nor leaving.
 //   H3. Whatever did not come back with an answer is `driver-unavailable`: the outcome is unknown, and asking again is safe.
-import { formatSize, type WorkerTemplate } from '@muster/domain';
+import { BUDGETS, formatSize, type WorkerTemplate } from '@muster/domain';
 import type {
   BusMessage,
   Capacity,
@@ -46,11 +46,9 @@ export interface HostDriverOptions {
   readonly kind: 'process' | 'simulated';
 }
 
-/** A start waits for 49 others on two cores (FACTS: 35 take some 5 s). */
-const CREATE_TIMEOUT_MS = 30_000;
 const LIST_TIMEOUT_MS = 5_000;
-/** On top of the grace: what SIGKILL may take, and the way. */
-const DESTROY_SLACK_MS = 32_000;
+/** On top of the grace and what SIGKILL may take: the way. */
+const DESTROY_SLACK_MS = 2_000;
 const ANSWER_BYTES_MAX = 1024 * 1024;
 const PAGES_MAX = 200;
 const WHY_HOSTS_MAX = 5;
@@ -132,7 +130,7 @@ export class HostDriver implements WorkerDriver {
         token,
         ...(natsCredentials === undefined ? {} : { natsCredentials }),
       },
-      CREATE_TIMEOUT_MS,
+      BUDGETS.createTimeoutMs,
     );
     if (!answer.ok) return { kind: 'failed', reason: answer.reason, retryable: answer.retryable };
     switch (answer.kind) {
@@ -151,7 +149,7 @@ export class HostDriver implements WorkerDriver {
     const answer = await this.#ask(
       handle.host,
       { type: 'destroy', slot, handle, graceMs: Math.round(graceMs) },
-      graceMs + DESTROY_SLACK_MS,
+      graceMs + BUDGETS.stopHardMs + DESTROY_SLACK_MS,
     );
     if (!answer.ok) throw new MusterError('driver-unavailable', `host ${handle.host}: ${answer.reason}`);
   }

@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
 import { createActor, transition } from 'xstate';
 import { getShortestPaths } from 'xstate/graph';
-import { countsForOrg, impliedEffect, SLOT_STATES, type SlotEvent, slotMachine, slotStateName } from './slot-machine.ts';
+import { countsForOrg, DETAIL_CHARS_MAX, impliedEffect, SLOT_STATES, type SlotEvent, slotMachine, slotStateName } from './slot-machine.ts';
 
 const input = { id: 'duckdb-1', pool: 'duckdb', shard: 'duckdb', templateHash: 't1', intent: 1, host: 'h1' };
 const reserve = (org: string): SlotEvent => ({ type: 'slot.reserved', org, requestId: 'r1', ttlMs: 60_000, source: 'warm' });
@@ -117,4 +117,27 @@ test('a parked slot goes to its own org only', () => {
   const [again] = transition(slotMachine, parked.state, reserve('acme'));
   expect(slotStateName(again.value)).toBe('reserved.activating');
   expect(again.context.epoch).toBe(2);
+});
+
+test('a record is small, whatever its worker and its driver say', () => {
+  const long = { id: `${'p'.repeat(40)}--63-12345678`, pool: 'p'.repeat(40), shard: `${'p'.repeat(40)}--63` };
+  const words = 'x'.repeat(100_000);
+  const handle = { host: 'h'.repeat(64), pid: 4_194_304, startTime: '1'.repeat(20), podUid: 'u'.repeat(36) };
+  const told: SlotEvent[] = [
+    { type: 'worker.created', handle },
+    { type: 'worker.held', detail: words },
+    { type: 'worker.placed' },
+    { type: 'worker.ready', instance: 'i'.repeat(64), endpoint: 'e'.repeat(256) },
+    { type: 'slot.reserved', org: 'o'.repeat(64), requestId: 'r'.repeat(128), ttlMs: 86_400_000, source: 'waited' },
+    { type: 'worker.activated' },
+    { type: 'worker.lost', detail: words },
+  ];
+  const actor = createActor(slotMachine, { input: { ...input, ...long, host: handle.host } }).start();
+  for (const event of told) {
+    actor.send(event);
+    const { value, context } = actor.getSnapshot();
+    expect(JSON.stringify({ state: value, context }).length).toBeLessThanOrEqual(2_048);
+  }
+  const { detail, hold } = actor.getSnapshot().context;
+  expect([detail?.length, hold?.reason.length]).toEqual([DETAIL_CHARS_MAX, DETAIL_CHARS_MAX]);
 });

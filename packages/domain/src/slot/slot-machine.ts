@@ -136,6 +136,10 @@ export function isHeld(slot: Pick<SlotContext, 'hold'>): boolean {
   return slot.hold !== undefined && !slot.hold.isOver;
 }
 
+/** Of what others say (a worker, a driver), so much is kept: a slot's record is small whatever they say. */
+export const DETAIL_CHARS_MAX = 200;
+const cut = (words: string): string => words.slice(0, DETAIL_CHARS_MAX);
+
 const none = { org: null, reservation: null } as const;
 
 /** The machine. Time, ids and policies arrive inside its events. */
@@ -165,7 +169,10 @@ export const slotMachine = setup({
     endReservation: assign(({ context }, params: { reason: EndReason }) =>
       context.reservation === null ? {} : { reservation: null, lastEnd: { epoch: context.epoch, reason: params.reason } },
     ),
-    say: assign((_, params: { reason: EndReason; detail?: string }) => ({ reason: params.reason, detail: params.detail ?? null })),
+    say: assign((_, params: { reason: EndReason; detail?: string }) => ({
+      reason: params.reason,
+      detail: params.detail === undefined ? null : cut(params.detail),
+    })),
     orders: assign(({ event }) => (event.type === 'drain.ordered' ? { reason: event.reason, detail: null } : {})),
     endAsOrdered: assign(({ context, event }) =>
       context.reservation === null || event.type !== 'drain.ordered'
@@ -173,7 +180,7 @@ export const slotMachine = setup({
         : { reservation: null, lastEnd: { epoch: context.epoch, reason: event.reason } },
     ),
     introduce: assign(({ event }) => (event.type === 'worker.ready' ? { instance: event.instance, endpoint: event.endpoint } : {})),
-    hold: assign(({ event }) => (event.type === 'worker.held' ? { hold: { reason: event.detail, isOver: false } } : {})),
+    hold: assign(({ event }) => (event.type === 'worker.held' ? { hold: { reason: cut(event.detail), isOver: false } } : {})),
     endHold: assign(({ context }) => (context.hold === undefined ? {} : { hold: { ...context.hold, isOver: true } })),
     remember: assign(({ event }) => (event.type === 'worker.created' ? { handle: event.handle } : {})),
     readdress: assign(({ event }) =>

@@ -1,6 +1,6 @@
 // How fast workers come up, for the retry hint of a miss and the probes of an open breaker. Memory only.
-const HINT_MIN_MS = 1_000;
-const HINT_MAX_MS = 30_000;
+import { BUDGETS } from '@muster/domain';
+
 const PROBE_FIRST_MS = 5_000;
 const PROBE_MAX_MS = 60_000;
 
@@ -38,6 +38,6 @@ export class SpawnPace {
 
   /** When a miss is worth another try, ms: about what a worker takes to come up, within 1 to 30 s. */
   get retryAfterMs(): number {
-    return Math.round(Math.min(HINT_MAX_MS, Math.max(HINT_MIN_MS, this.#spawnMs)));
+    return Math.round(Math.min(BUDGETS.retryHintMaxMs, Math.max(BUDGETS.retryHintMs, this.#spawnMs)));
   }
 }

@@ -3,13 +3,12 @@
 // A child of this agent says itself when it ends, and how; one that was found again is looked at from time to time, and how
 // it ended is not known. Nothing is sent to a pid before it is sure that it is still the same process.
 import type { ChildProcess } from 'node:child_process';
+import { BUDGETS } from '@muster/domain';
 import type { Clock } from '@muster/ports';
 import { MusterError } from '@muster/protocol';
 import { type ProcessIdentity, startTimeOf } from './process-probe.ts';
 import { LOCKED_EXIT_CODE } from './worker-command.ts';
 
-/** What SIGKILL may take, ms (DESIGN 10). */
-const HARD_STOP_MS = 30_000;
 const POLL_MS = 100;
 export const REASON_UNKNOWN = 'ended, how is not known: the agent was restarted meanwhile';
 
@@ -69,8 +68,8 @@ export class SlotProcess {
     await this.#signal('SIGTERM');
     if (!(await this.#endsWithin(graceMs))) {
       await this.#signal('SIGKILL');
-      if (!(await this.#endsWithin(HARD_STOP_MS))) {
-        throw new MusterError('driver-unavailable', `process ${this.identity.pid} did not end ${HARD_STOP_MS} ms after SIGKILL`);
+      if (!(await this.#endsWithin(BUDGETS.stopHardMs))) {
+        throw new MusterError('driver-unavailable', `process ${this.identity.pid} did not end ${BUDGETS.stopHardMs} ms after SIGKILL`);
       }
     }
     // What it started itself goes with it. The group's number is not given away while the group has members.
