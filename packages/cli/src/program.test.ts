@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -132,6 +132,29 @@ describe('the command line', () => {
     expect(err).toEqual([]);
     expect(await run([])).toBe(2);
     expect(err.join('\n')).toContain('Usage: muster');
+  });
+
+  it('has every command and option on its page', async () => {
+    const page = readFileSync(new URL('../../../docs/reference/cli.md', import.meta.url), 'utf8');
+    const helpOf = async (words: readonly string[]): Promise<string> => {
+      out = [];
+      expect(await run([...words, '--help'])).toBe(0);
+      return out.join('\n');
+    };
+    const namesIn = (help: string): readonly string[] =>
+      [...help.slice(help.indexOf('Commands:')).matchAll(/^ {2}([a-z][a-z-]*) /gm)]
+        .map(([, name = '']) => name)
+        .filter((name) => name !== 'help');
+    const missing: string[] = [];
+    const look = async (words: readonly string[]): Promise<void> => {
+      const help = await helpOf(words);
+      const options = [...help.matchAll(/^ {2}(?:-\w, )?(--[a-z-]+)/gm)].map(([, option = '']) => option);
+      for (const option of options) if (!page.includes(option) && option !== '--version') missing.push([...words, option].join(' '));
+      if (words.length > 0 && !page.includes(`muster ${words.join(' ')}`)) missing.push(words.join(' '));
+      if (help.includes('Commands:')) for (const name of namesIn(help)) await look([...words, name]);
+    };
+    await look([]);
+    expect(missing).toEqual([]);
   });
 
   it('says where it looked, with a hint, when nobody is there', async () => {
