@@ -86,7 +86,7 @@ export async function startReplica(config: ReplicaConfig, logger: Logger): Promi
     },
   });
   const isReady = (): boolean => runtime.isReady && pools.isServing;
-  const http = await serveHttp({ ...config.http, view: pools.view, requests: pools.requests, metrics, logger: log, isReady });
+  const http = await serveHttp({ ...config.http, version, view: pools.view, requests: pools.requests, metrics, logger: log, isReady });
   about.http = http.address;
   for (const warning of config.file.warnings) log.warn({ warning }, 'the configuration has something that is probably not meant');
   log.info({ http: http.address }, 'the replica is up');

@@ -35,6 +35,7 @@ async function serve(answer: (...asked: Asked) => unknown, changes: Partial<Http
   const server = await serveHttp({
     host: '127.0.0.1',
     port: 0,
+    version: '0.0.0',
     logger: silentLogger,
     access: { tokens, areMetricsOpen: false, isOpen: false },
     isReady: () => true,

@@ -21,6 +21,7 @@ async function serve(changes: Partial<HttpOptions> = {}): Promise<{ url: string;
   const server = await serveHttp({
     host: '127.0.0.1',
     port: 0,
+    version: '0.0.0',
     logger,
     access: { tokens: [], areMetricsOpen: false, isOpen: false },
     isReady: () => true,

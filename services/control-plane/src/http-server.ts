@@ -12,6 +12,7 @@ import { ownOf } from '@muster/domain';
 import { adminRequestSchema, ERROR_CODES, isMusterError, MusterError, parse } from '@muster/protocol';
 import { assertAllowed, type HttpAccess, HttpRefusal } from './http-gate.ts';
 import { assertMayPost, POSTS, post } from './http-reservations.ts';
+import { openApi } from './openapi.ts';
 import type { PrometheusMetrics } from './prometheus-metrics.ts';
 
 export interface HttpOptions {
@@ -21,6 +22,8 @@ export interface HttpOptions {
   readonly access: HttpAccess;
   readonly view: Pick<ClusterView, 'status' | 'pools' | 'slots' | 'orgs' | 'hosts' | 'intents' | 'explain' | 'reservations'>;
   readonly requests: Requests;
+  /** Of Muster, for the description of itself. */
+  readonly version: string;
   readonly metrics: Pick<PrometheusMetrics, 'text' | 'contentType'>;
   readonly logger: Logger;
   /** Follows the cluster at its current end, and may be asked. */
@@ -138,6 +141,8 @@ async function answerTo(options: HttpOptions, request: IncomingMessage, response
         : refusal(new MusterError('disconnected', 'it does not follow the cluster at its current end'));
     case '/metrics':
       return { status: 200, type: metrics.contentType, body: await metrics.text() };
+    case '/v1/openapi.json':
+      return json(openApi(options.version));
   }
   if (url.pathname.startsWith(EXPLAIN)) return explained(view, url.pathname.slice(EXPLAIN.length), query);
   const type = ownOf(READS, url.pathname);
