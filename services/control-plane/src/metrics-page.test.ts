@@ -35,7 +35,9 @@ function alertingRules(): readonly { readonly alert: string; readonly expr: stri
 
 test('the alerting rules are on metrics that are made, and have labels that those have', () => {
   expect(alertingRules().map(({ alert }) => alert)).toContain('MusterRunsCold');
+  const runbooks = readFileSync(`${ROOT}docs/runbooks/README.md`, 'utf8');
   for (const { alert, expr } of alertingRules()) {
+    expect(runbooks, 'what to do').toContain(`\n## ${alert}: `);
     const names = [...expr.matchAll(/muster_\w+/g)].map(([name]) => name.replace(/_(count|sum|bucket)$/, ''));
     const labels = [...expr.matchAll(/(\w+)(?:(?:=~?|!=|!~)")|by \(([^)]*)\)/g)].flatMap(
       ([, one, several]) => one ?? several?.split(', ') ?? [],
