@@ -70,3 +70,28 @@ test('a request id is in no event and in no latest record: who repeats it is giv
   expect(heard.map(([, event]) => (event as { record: unknown }).record)).toEqual([shown]);
   expect(values).toEqual([['demo-1', shown]]);
 });
+
+test('events are taken by the second: a burst is shown whole, and what comes beyond it in the next second again', async () => {
+  const { clock, metrics, heard, inspect } = start();
+  for (let n = 0; n < 250; n += 1) inspect(`demo-${n}`, 'warm');
+  await clock.run(100);
+  expect(heard).toHaveLength(200);
+  expect(metrics.value('muster_inspection_shed_total', { what: 'event' })).toBe(50);
+  await clock.run(1_000);
+  inspect('demo-1', 'draining');
+  await clock.run(100);
+  expect(heard.at(-1)?.[0]).toBe('muster.v1.events.slot.demo-1.draining');
+});
+
+test('records are put evenly, a slot at most once a second, each in its turn', async () => {
+  const { clock, values, inspect } = start();
+  for (let n = 0; n < 30; n += 1) inspect(`demo-${n}`, 'warm');
+  await clock.run(100);
+  expect(values.map(([key]) => key)).toEqual(Array.from({ length: 10 }, (_, n) => `demo-${n}`));
+  for (let ms = 0; ms < 3_000; ms += 50) {
+    inspect('demo-0', 'reserved.active');
+    await clock.run(50);
+  }
+  expect(values.filter(([key]) => key === 'demo-29')).toHaveLength(1);
+  expect(values.filter(([key]) => key === 'demo-0')).toHaveLength(4);
+});

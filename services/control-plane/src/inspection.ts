@@ -10,48 +10,49 @@ import type { RuntimeOptions } from '@muster/runtime';
 type Inspected = Parameters<NonNullable<RuntimeOptions['inspect']>>[0];
 
 const FLUSH_MS = 50;
-/** Events published a flush; what comes beyond it is dropped and counted. */
-const EVENTS_PER_FLUSH = 50;
+/** Events published in a second; what comes beyond it is dropped and counted. */
+const EVENTS_PER_SECOND = 200;
 /** A slot's record is put at most once in this time. */
 const PUT_MS = 1_000;
-const PUTS_PER_SECOND = 200;
+/** 100 a second, evenly: many at once would hold up the appends that are under way beside them. */
+const PUTS_PER_FLUSH = 5;
 const PENDING_MAX = 20_000;
 
 export class Inspection {
   readonly #bus: MessageBus;
   readonly #values: LatestValues;
+  readonly #clock: Clock;
   readonly #shed;
   readonly #events: Inspected[] = [];
+  /** Events that this second still takes. */
+  #room = EVENTS_PER_SECOND;
+  #secondSinceMs: number;
   /** The newest record by key; undefined: gone. */
   readonly #records = new Map<string, Inspected['record']>();
+  /** When a key was put, of the last second, oldest first. */
+  readonly #putAtMs = new Map<string, number>();
   #flushing: Timer;
-  #putting: Timer;
   #isPutting = false;
 
   constructor(options: { readonly bus: MessageBus; readonly values: LatestValues; readonly clock: Clock; readonly metrics: Metrics }) {
     this.#bus = options.bus;
     this.#values = options.values;
+    this.#clock = options.clock;
     this.#shed = options.metrics.counter({
       name: 'muster_inspection_shed_total',
       help: 'Events and slot records that were not shown',
       labels: ['what'],
     });
-    const flush = (): void => {
-      this.#flush();
-      this.#flushing = options.clock.setTimer(FLUSH_MS, flush);
-    };
-    const put = (): void => {
-      void this.#put();
-      this.#putting = options.clock.setTimer(PUT_MS, put);
-    };
-    this.#flushing = options.clock.setTimer(FLUSH_MS, flush);
-    this.#putting = options.clock.setTimer(PUT_MS, put);
+    this.#secondSinceMs = options.clock.monotonicMs();
+    this.#flushing = this.#flushLater();
   }
 
   /** Takes one committed transition; never throws, never waits. */
   readonly inspect = (event: Inspected): void => {
-    if (this.#events.length < EVENTS_PER_FLUSH) this.#events.push(event);
-    else this.#shed.add({ what: 'event' });
+    if (this.#room > 0) {
+      this.#room -= 1;
+      this.#events.push(event);
+    } else this.#shed.add({ what: 'event' });
     if (event.kind !== 'slot') return;
     if (this.#records.size < PENDING_MAX || this.#records.has(event.id)) this.#records.set(event.id, event.record);
     else this.#shed.add({ what: 'record' });
@@ -59,30 +60,42 @@ export class Inspection {
 
   close(): void {
     this.#flushing.cancel();
-    this.#putting.cancel();
   }
 
-  #flush(): void {
-    if (!this.#bus.isConnected) {
-      this.#events.length = 0;
-      return;
-    }
-    for (const { shard, kind, id, state, record } of this.#events.splice(0)) {
-      this.#bus.publish(
-        subjects.event(kind, id, state),
-        encode({ shard, kind, id, state, record: record === undefined ? null : shownRecord(kind, record.value) }),
-      );
-    }
+  #flushLater(): Timer {
+    return this.#clock.setTimer(FLUSH_MS, () => {
+      this.#flushing = this.#flushLater();
+      const nowMs = this.#clock.monotonicMs();
+      if (nowMs - this.#secondSinceMs >= 1_000) {
+        this.#secondSinceMs = nowMs;
+        this.#room = EVENTS_PER_SECOND;
+      }
+      const events = this.#events.splice(0);
+      if (!this.#bus.isConnected) return;
+      for (const { shard, kind, id, state, record } of events) {
+        const shown = record === undefined ? null : shownRecord(kind, record.value);
+        this.#bus.publish(subjects.event(kind, id, state), encode({ shard, kind, id, state, record: shown }));
+      }
+      void this.#put(nowMs);
+    });
   }
 
-  async #put(): Promise<void> {
-    if (this.#isPutting || !this.#bus.isConnected) return;
+  async #put(nowMs: number): Promise<void> {
+    if (this.#isPutting) return;
+    for (const [id, atMs] of this.#putAtMs) {
+      if (nowMs - atMs < PUT_MS) break;
+      this.#putAtMs.delete(id);
+    }
+    const puts: Promise<void>[] = [];
+    for (const [id, record] of this.#records) {
+      if (puts.length === PUTS_PER_FLUSH) break;
+      if (this.#putAtMs.has(id)) continue;
+      this.#records.delete(id);
+      this.#putAtMs.set(id, nowMs);
+      puts.push(record === undefined ? this.#values.delete(id) : this.#values.put(id, encode(shownRecord(record.kind, record.value))));
+    }
+    if (puts.length === 0) return;
     this.#isPutting = true;
-    const entries = [...this.#records].slice(0, PUTS_PER_SECOND);
-    for (const [id] of entries) this.#records.delete(id);
-    const puts = entries.map(([id, record]) =>
-      record === undefined ? this.#values.delete(id) : this.#values.put(id, encode(shownRecord(record.kind, record.value))),
-    );
     const settled = await Promise.allSettled(puts);
     const failed = settled.filter(({ status }) => status === 'rejected').length;
     if (failed > 0) this.#shed.add({ what: 'record' }, failed);
