@@ -1,9 +1,9 @@
-// Live actors of an owned shard: XState root actors, made from their records when they are first needed.
+// Actors of an owned shard: what their XState machines make of an event, as pure steps from record to record.
 //
-//   A1. An actor is what its record says: where the two differ (a turn that failed, a record set by hand) it is made anew.
+//   A1. An actor is what its record says: nothing of it lives beside the record but the machine's own form of it.
 //   A2. An actor that throws is made anew from its record and given the event again, once; then the error is the answer.
 //   A3. Nothing that an actor does reaches the outside here: what it emits is handed back as data.
-import { type AnyActor, type AnyMachineSnapshot, createActor, type StateValue } from 'xstate';
+import { type AnyActorScope, type AnyMachineSnapshot, type AnyStateMachine, createActor, type StateValue } from 'xstate';
 import type { ActorKind, ActorRecord, Effect } from '../contract.ts';
 
 /** What an event did to an actor. */
@@ -18,117 +18,93 @@ export type ActorStep =
     }
   | { readonly kind: 'threw'; readonly error: unknown };
 
-interface LiveActor {
-  readonly actor: AnyActor;
-  record: ActorRecord;
-  emitted: Effect[];
-  failure: { readonly error: unknown } | undefined;
+type Machine = Pick<ActorKind, 'machine'>;
+
+/** A record with the machine's own form of it, so that the next event need not make that anew. Stored, it is like any other. */
+class SteppedRecord implements ActorRecord {
+  readonly state: StateValue;
+  readonly context: ActorRecord['context'];
+  readonly #snapshot: AnyMachineSnapshot;
+
+  constructor(snapshot: AnyMachineSnapshot) {
+    this.state = snapshot.value as StateValue;
+    this.context = snapshot.context as ActorRecord['context'];
+    this.#snapshot = snapshot;
+  }
+
+  static snapshotOf(record: ActorRecord): AnyMachineSnapshot | undefined {
+    return record instanceof SteppedRecord ? record.#snapshot : undefined;
+  }
 }
 
-type AnyActorKind = Pick<ActorKind, 'kind' | 'machine'>;
-
-/** More live actors than this, and the oldest are made anew when they are needed again. */
-const LIVE_MAX = 20_000;
+const UNMOVED: ActorStep = { kind: 'unmoved' };
+const TRIES = 2;
 
 export class Actors {
-  readonly #live = new Map<string, LiveActor>();
+  readonly #scopes = new Map<AnyStateMachine, AnyActorScope>();
+  #emitted: Effect[] = [];
 
   /** Starts an actor that has no record yet. */
-  create(kind: AnyActorKind, id: string, input: unknown): ActorStep {
+  create({ machine }: Machine, input: unknown): ActorStep {
+    return this.#twice(() => {
+      const snapshot = whole(machine.getInitialSnapshot(this.#scope(machine), input));
+      return { kind: 'moved', record: new SteppedRecord(snapshot), emitted: this.#emitted, isChanged: true, isStateChanged: true };
+    });
+  }
+
+  send({ machine }: Machine, record: ActorRecord, event: { readonly type: string }): ActorStep {
+    return this.#twice((isAgain) => {
+      const known = isAgain ? undefined : SteppedRecord.snapshotOf(record);
+      const before: AnyMachineSnapshot = known ?? machine.resolveState({ value: record.state, context: record.context });
+      if (before.status !== 'active') return UNMOVED;
+      const snapshot = whole(machine.transition(before, event, this.#scope(machine)));
+      const emitted = this.#emitted;
+      // XState gives the same snapshot where no transition was taken, and where one was that changed nothing.
+      if (snapshot === before && emitted.length === 0 && !before.can(event)) return UNMOVED;
+      const isStateChanged = !isSameState(snapshot.value as StateValue, record.state);
+      const isChanged = isStateChanged || snapshot.context !== record.context;
+      return { kind: 'moved', record: isChanged ? new SteppedRecord(snapshot) : record, emitted, isChanged, isStateChanged };
+    });
+  }
+
+  #twice(step: (isAgain: boolean) => ActorStep): ActorStep {
     let error: unknown;
-    for (let tries = 0; tries < 2; tries++) {
-      const live = this.#start(kind, { input });
-      if (live.failure === undefined) {
-        const snapshot = live.actor.getSnapshot() as AnyMachineSnapshot;
-        live.record = recordOf(snapshot);
-        this.#keep(kind, id, live);
-        return { kind: 'moved', record: live.record, emitted: live.emitted, isChanged: true, isStateChanged: true };
+    for (let tries = 0; tries < TRIES; tries++) {
+      this.#emitted = [];
+      try {
+        return step(tries > 0);
+      } catch (thrown) {
+        error = thrown;
       }
-      error = live.failure.error;
     }
     return { kind: 'threw', error };
   }
 
-  send(kind: AnyActorKind, id: string, record: ActorRecord, event: { readonly type: string }): ActorStep {
-    let error: unknown;
-    for (let tries = 0; tries < 2; tries++) {
-      const live = this.#of(kind, id, record);
-      const before = live.actor.getSnapshot() as AnyMachineSnapshot;
-      if (live.failure === undefined) {
-        if (before.status !== 'active') return { kind: 'unmoved' };
-        live.emitted = [];
-        live.actor.send(event);
-      }
-      const failure = live.failure;
-      if (failure === undefined) return this.#step(live, record, before, event);
-      error = failure.error;
-      this.#live.delete(key(kind.kind, id));
-    }
-    return { kind: 'threw', error };
-  }
-
-  clear(): void {
-    this.#live.clear();
-  }
-
-  #step(live: LiveActor, record: ActorRecord, before: AnyMachineSnapshot, event: { readonly type: string }): ActorStep {
-    const snapshot = live.actor.getSnapshot() as AnyMachineSnapshot;
-    // XState gives the same snapshot where no transition was taken, and where one was that changed nothing.
-    if (snapshot === before && live.emitted.length === 0 && !before.can(event)) return { kind: 'unmoved' };
-    const isStateChanged = !isSameState(snapshot.value as StateValue, record.state);
-    const isChanged = isStateChanged || snapshot.context !== record.context;
-    if (isChanged) live.record = recordOf(snapshot);
-    return { kind: 'moved', record: live.record, emitted: live.emitted, isChanged, isStateChanged };
-  }
-
-  #of(kind: AnyActorKind, id: string, record: ActorRecord): LiveActor {
-    const found = this.#live.get(key(kind.kind, id));
-    if (found !== undefined && found.record === record) return found;
-    const { machine } = kind;
-    const snapshot = machine.resolveState({ value: record.state, context: record.context });
-    const live = this.#start(kind, { snapshot });
-    live.record = record;
-    this.#keep(kind, id, live);
-    return live;
-  }
-
-  #start(kind: AnyActorKind, options: { readonly input: unknown } | { readonly snapshot: unknown }): LiveActor {
-    const actor: AnyActor = createActor(kind.machine, { ...options, logger: () => undefined } as never);
-    const live: LiveActor = { actor, record: { state: '', context: {} }, emitted: [], failure: undefined };
-    // Unobserved, an error would be thrown in a timer and end the process.
-    actor.subscribe({
-      error: (error: unknown) => {
-        live.failure = { error };
-      },
-    });
-    actor.on('*', (emitted: unknown) => {
-      live.emitted.push(emitted as Effect);
-    });
-    try {
-      actor.start();
-    } catch (error) {
-      live.failure = { error };
-    }
-    return live;
-  }
-
-  #keep(kind: AnyActorKind, id: string, live: LiveActor): void {
-    this.#live.set(key(kind.kind, id), live);
-    if (this.#live.size <= LIVE_MAX) return;
-    let surplus = LIVE_MAX / 10;
-    for (const oldest of this.#live.keys()) {
-      if (surplus-- <= 0) return;
-      this.#live.delete(oldest);
-    }
+  /** What a machine has around it while it makes a step. One serves all actors of a kind: a step ends before the next begins. */
+  #scope(machine: AnyStateMachine): AnyActorScope {
+    const known = this.#scopes.get(machine);
+    if (known !== undefined) return known;
+    const nobody = createActor(machine, { logger: () => undefined } as never);
+    const scope: AnyActorScope = {
+      self: nobody,
+      system: nobody.system,
+      id: nobody.id,
+      sessionId: nobody.sessionId,
+      logger: () => undefined,
+      stopChild: () => undefined,
+      defer: (run) => run(),
+      emit: (emitted) => void this.#emitted.push(emitted as Effect),
+      actionExecutor: (action) => action.exec?.(action.info, action.params),
+    };
+    this.#scopes.set(machine, scope);
+    return scope;
   }
 }
 
-function key(kind: string, id: string): string {
-  return `${kind}/${id}`;
-}
-
-function recordOf(snapshot: AnyMachineSnapshot): ActorRecord {
-  return { state: snapshot.value as StateValue, context: snapshot.context as ActorRecord['context'] };
+/** @throws what the machine threw */
+function whole(snapshot: AnyMachineSnapshot): AnyMachineSnapshot {
+  if (snapshot.status === 'error') throw snapshot.error;
+  return snapshot;
 }
 
 /** State values as XState writes them: strings, or objects of them. */

@@ -254,7 +254,6 @@ export class LiveShard implements OwnedShard, TurnHost {
     this.chain.close();
     this.#refuseAll();
     for (const command of this.#unanswered) command.refuse(this.epoch, { code: 'retry-elsewhere', message: `${this.shard} is moving` });
-    this.actors.clear();
     this.#deferred.drain();
     try {
       this.#session?.close(reason);

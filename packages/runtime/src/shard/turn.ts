@@ -88,13 +88,13 @@ export class LiveTurn implements Turn {
 
   create<C>(kind: ActorKind<C>, id: string, input: unknown): SendResult<C> {
     if (this.#live().get(kind.kind, id) !== undefined) throw new Error(`${kind.kind}/${id} exists`);
-    return this.#apply(kind, id, undefined, this.#host.actors.create(kind, id, input));
+    return this.#apply(kind, id, undefined, this.#host.actors.create(kind, input));
   }
 
   send<C>(kind: ActorKind<C>, id: string, event: { readonly type: string }): SendResult<C> {
     const before = this.get(kind, id);
     if (before === undefined) return { ...NOT_ACCEPTED, before, after: before };
-    return this.#apply(kind, id, before, this.#host.actors.send(kind, id, before as ActorRecord, event));
+    return this.#apply(kind, id, before, this.#host.actors.send(kind, before as ActorRecord, event));
   }
 
   mayWait(withinMs: number): void {
