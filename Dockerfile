@@ -58,7 +58,7 @@ COPY muster.yaml ./
 USER 1000:1000
 ENV MUSTER_CONFIG=/opt/muster/muster.yaml MUSTER_HTTP_HOST=0.0.0.0 MUSTER_HTTP_PORT=8080
 EXPOSE 8080
-HEALTHCHECK --interval=3s --timeout=3s --start-period=30s CMD ["healthy", "8080", "/readyz"]
+HEALTHCHECK --interval=3s --timeout=10s --start-period=2m CMD ["healthy", "8080", "/readyz"]
 CMD ["services/control-plane/src/main.ts"]
 
 FROM runtime AS duckdb-worker
@@ -81,7 +81,7 @@ USER 1000:1000
 # Workers end with the container: so they are drained when it is stopped, and reached by its address.
 ENV MUSTER_CONFIG=/opt/muster/muster.yaml MUSTER_HOST_STATE=/var/lib/muster/host MUSTER_DATA_DIR=/var/lib/muster/tenants \
   MUSTER_HOST_ON_STOP=drain MUSTER_WORKER_HOST=0.0.0.0 MUSTER_WORKER_ADVERTISE=auto MUSTER_READY_FILE=/tmp/ready
-HEALTHCHECK --interval=3s --timeout=3s --start-period=30s CMD ["test", "-s", "/tmp/ready"]
+HEALTHCHECK --interval=3s --timeout=10s --start-period=2m CMD ["test", "-s", "/tmp/ready"]
 CMD ["services/host/src/main.ts"]
 
 # The official image is one program and nothing else: no user, no folder for data, nothing that could ask for its health.
@@ -94,7 +94,7 @@ COPY deploy/docker/healthy /usr/local/bin/
 RUN nats-server --version && install -d -o 1000 -g 1000 -m 0700 /data /run/muster
 USER 1000:1000
 EXPOSE 4222 6222 8222
-HEALTHCHECK --interval=3s --timeout=3s --start-period=30s CMD ["healthy", "8222", "/healthz?js-server-only=true"]
+HEALTHCHECK --interval=3s --timeout=10s --start-period=2m CMD ["healthy", "8222", "/healthz?js-server-only=true"]
 ENTRYPOINT ["nats-server"]
 CMD ["--config", "/run/muster/nats-server.conf"]
 
@@ -106,7 +106,7 @@ USER 1000:1000
 EXPOSE 8080
 # What is under way is answered, then it ends.
 STOPSIGNAL SIGUSR1
-HEALTHCHECK --interval=3s --timeout=3s --start-period=30s CMD ["healthy", "8080", "/front-door/healthz"]
+HEALTHCHECK --interval=3s --timeout=10s --start-period=2m CMD ["healthy", "8080", "/front-door/healthz"]
 ENTRYPOINT ["haproxy", "-db", "-f", "/etc/haproxy/haproxy.cfg"]
 
 # Makes what NATS needs to speak TLS (deploy/compose/tls.yml), and ends.
