@@ -34,11 +34,14 @@ async function enter(options: Awaited<ReturnType<ComposeProject['natsAs']>>): Pr
 describe.skipIf(why !== undefined)(`docker compose over TLS${why === undefined ? '' : `: ${why}`}`, () => {
   test('nothing is said in the clear; credentials and certificates are rotated while tenants are at it', async ({ annotate }) => {
     await using project = await composeProject({ config, isTls: true });
+    // One that has run in the clear until now.
+    await project.do('--file', 'docker-compose.yml', 'up', '--detach', '--wait', 'nats');
+    expect(await greeting(await project.published('nats', 4222))).not.toContain('"tls_required":true');
     await project.do('up', '--detach', '--wait', '--scale', 'control-plane=2');
     expect(await greeting(await project.published('nats', 4222))).toContain('"tls_required":true');
     const before = { replica: await project.natsAs('control-plane', 'replica'), client: await project.natsAs('muster', 'client') };
     const { tls: _, ...withoutAuthority } = before.client;
-    await expect(enter(withoutAuthority)).rejects.toMatchObject({ field: 'nats.tls.ca' });
+    await eventually(() => expect(enter(withoutAuthority)).rejects.toMatchObject({ field: 'nats.tls.ca' }), SLOW);
     expect(await project.do('run', '--rm', '-T', 'muster', 'reserve', 'duckdb', '--org', 'acme', '--sql', 'select 6 * 7')).toContain('42');
 
     const history = new History();
@@ -51,8 +54,8 @@ describe.skipIf(why !== undefined)(`docker compose over TLS${why === undefined ?
     const after = await project.natsAs('muster', 'client');
     expect(after.credentials).not.toEqual(before.client.credentials);
     // Both are good, so that nothing has to happen at once.
-    await eventually(() => enter(after).then(() => true), SLOW);
-    await enter(before.client);
+    await eventually(() => enter(after), SLOW);
+    await eventually(() => enter(before.client), SLOW);
     await load.rounds(3);
 
     await project.do('run', '--rm', '-T', '--no-deps', 'set-up', 'access', '--retire');
@@ -60,7 +63,7 @@ describe.skipIf(why !== undefined)(`docker compose over TLS${why === undefined ?
     for (const old of Object.values(before)) {
       await eventually(() => expect(enter(old)).rejects.toMatchObject({ code: 'unauthorized' }), SLOW);
     }
-    await enter(after);
+    await eventually(() => enter(after), SLOW);
     // Replicas and hosts were put out with the old ones, and have come back with the new.
     await load.rounds(5);
     await load.stop();
