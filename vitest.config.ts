@@ -52,8 +52,8 @@ export default defineConfig({
           include: ['test/docker/**/*.test.ts'],
           // What is started ends with its scope; the container that would see to that would have to be fetched first.
           env: { TESTCONTAINERS_RYUK_DISABLED: 'true' },
-          testTimeout: 300_000,
-          hookTimeout: 300_000,
+          testTimeout: 600_000,
+          hookTimeout: 600_000,
           maxWorkers: 1,
           fileParallelism: false,
         },

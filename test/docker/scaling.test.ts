@@ -19,8 +19,11 @@ describe.skipIf(why !== undefined)(`docker compose --scale${why === undefined ? 
   test('shards spread over five replicas; any one replica and any one host may be killed under load', async ({ annotate }) => {
     await using project = await composeProject({ config });
     await project.do('up', '--detach', '--wait', '--scale', 'control-plane=5', '--scale', 'host=3');
-    const { hosts } = await project.admin({ type: 'hosts' });
-    expect(hosts.map(({ isSilent }) => isSilent)).toEqual([false, false, false]);
+    const hosts = await eventually(async () => {
+      const { hosts: seen } = await project.admin({ type: 'hosts' });
+      expect(seen.map(({ isSilent }) => isSilent)).toEqual([false, false, false]);
+      return seen.map(({ host }) => host).sort();
+    }, SLOW);
     await eventually(async () => {
       const { replicas } = await project.admin({ type: 'status' });
       // Four pools and the janitor.
@@ -37,22 +40,29 @@ describe.skipIf(why !== undefined)(`docker compose --scale${why === undefined ? 
     await rounds(2);
 
     // The owner of a pool that is asked all the time.
-    const { shards, replicas } = await project.admin({ type: 'status' });
-    const shard = shards.find((one) => one.shard === 'alpha');
-    const owner = replicas.find(({ id }) => id === shard?.owner);
+    const { shard, owner } = await eventually(async () => {
+      const { shards, replicas } = await project.admin({ type: 'status' });
+      const alpha = shards.find((one) => one.shard === 'alpha');
+      const replica = replicas.find(({ id, isAlive }) => isAlive && id === alpha?.owner);
+      return replica !== undefined && { shard: alpha, owner: replica };
+    }, SLOW);
     const killedMs = performance.now();
-    await project.docker('kill', new URL(owner?.http ?? '').hostname);
+    await project.docker('kill', new URL(owner.http ?? '').hostname);
     await eventually(async () => {
       const taken = (await project.admin({ type: 'status' })).shards.find((one) => one.shard === 'alpha');
       expect(taken?.epoch).toBeGreaterThan(shard?.epoch ?? Number.NaN);
-      expect(taken?.owner).not.toBe(owner?.id);
+      expect(taken?.owner).not.toBe(owner.id);
     }, SLOW);
     await annotate(`alpha was taken over after ${Math.round(performance.now() - killedMs)} ms`);
     await rounds(3);
     expect([...lost]).toEqual([]);
 
     // One host of three: its workers go with it, and nobody else's.
-    const slots = await project.slots();
+    const slots = await eventually(async () => {
+      const seen = await project.slots();
+      expect(kept.map(({ slot }) => seen.find((one) => one.slot === slot)?.state)).toEqual(kept.map(() => 'reserved.active'));
+      return seen;
+    }, SLOW);
     const hostOf = (slot: string): string => slots.find((one) => one.slot === slot)?.host ?? '';
     const victim = hostOf(kept[0]?.slot ?? '');
     const doomed = kept.filter(({ slot }) => hostOf(slot) === victim);
@@ -63,10 +73,15 @@ describe.skipIf(why !== undefined)(`docker compose --scale${why === undefined ? 
     await project.docker('start', container);
     // It comes back as the same host, and says what has become of its workers.
     await eventually(() => expect(lost).toEqual(new Map(doomed.map(({ id }) => [id, 'worker-lost']))), SLOW);
-    const now = await project.admin({ type: 'hosts' });
-    expect(now.hosts.map(({ host }) => host).sort()).toEqual(hosts.map(({ host }) => host).sort());
+    await eventually(async () => {
+      const { hosts: seen } = await project.admin({ type: 'hosts' });
+      expect(seen.map(({ host }) => host).sort()).toEqual(hosts);
+    }, SLOW);
     const spared = kept.filter((reservation) => !doomed.includes(reservation));
-    for (const { slot } of spared) expect((await project.slots()).find((one) => one.slot === slot)?.state).toBe('reserved.active');
+    await eventually(async () => {
+      const seen = await project.slots();
+      expect(spared.map(({ slot }) => seen.find((one) => one.slot === slot)?.state)).toEqual(spared.map(() => 'reserved.active'));
+    }, SLOW);
     await rounds(3);
 
     await Promise.all(loads.map((load) => load.stop()));

@@ -8,9 +8,9 @@ import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { NatsOptions } from '@muster/nats';
 import { SystemRandom } from '@muster/ports';
-import { freePort, tempDir } from '@muster/testkit';
+import { eventually, freePort, tempDir } from '@muster/testkit';
 import { onTestFailed } from 'vitest';
-import { Door } from './door.ts';
+import { Door, SLOW } from './door.ts';
 import { ROOT } from './engine.ts';
 
 const LOG_LINES = 40;
@@ -152,9 +152,12 @@ export class ComposeProject extends Door {
 
   override async [Symbol.asyncDispose](): Promise<void> {
     this.#report = (await this.compose('logs', '--tail', String(LOG_LINES))).all;
+    await using resources = this.#resources;
+    // Before its folder goes, and again where the engine was not done with a container that had just ended.
+    resources.defer(async () => {
+      await eventually(() => this.do('--profile', '*', 'down', '--volumes', '--remove-orphans', '--timeout', '5'), SLOW);
+    });
     await super[Symbol.asyncDispose]();
-    await this.#resources.disposeAsync();
-    await this.do('--profile', '*', 'down', '--volumes', '--remove-orphans', '--timeout', '5');
   }
 }
 

@@ -1,6 +1,6 @@
 // The way into a cluster that runs in containers, for tenants and operators.
 import { connect, type MusterClient } from '@muster/client';
-import { connectNats, type NatsOptions } from '@muster/nats';
+import { connectNats, type NatsConnected, type NatsOptions } from '@muster/nats';
 import { type MessageBus, SystemClock, SystemRandom, silentLogger } from '@muster/ports';
 import {
   type AdminAnswers,
@@ -19,11 +19,12 @@ import { eventually } from '@muster/testkit';
 
 /** For what containers take on a machine that does other things too. */
 export const SLOW = { timeoutMs: 120_000, everyMs: 100 } as const;
+/** How long one try is waited for, before the same is asked again. */
 const TRY_MS = 4_000;
 
 export class Door implements AsyncDisposable {
   readonly #findNats: () => Promise<Pick<NatsOptions, 'servers' | 'credentials' | 'tls'>>;
-  #connecting: ReturnType<typeof connectNats> | undefined;
+  #connecting: Promise<NatsConnected> | undefined;
 
   /** Where NATS is published on this machine, once it is, and who the test is there. */
   constructor(findNats: () => Promise<Pick<NatsOptions, 'servers' | 'credentials' | 'tls'>>) {
@@ -39,9 +40,9 @@ export class Door implements AsyncDisposable {
     return (await this.admin({ type: 'slots' })).slots;
   }
 
-  /** The same request again, with its id, until somebody answers. */
+  /** The same request again, with its id, until somebody answers; an answer that is lost costs one try and no more. */
   async reserve(pool: string, request: ReserveRequest & { readonly requestId: string }): Promise<ReserveAnswer> {
-    return this.#ask<ReserveAnswer>(subjects.reserve(pool), request, (request.waitMs ?? 0) + TRY_MS);
+    return this.#ask<ReserveAnswer>(subjects.reserve(pool), request, TRY_MS);
   }
 
   /** Renews or releases one reservation, until somebody answers; `onTry` is called before each message. */
@@ -58,18 +59,22 @@ export class Door implements AsyncDisposable {
   }
 
   async client(): Promise<MusterClient> {
-    return connect({ ...(await this.#findNats()), name: 'test-client' });
+    return eventually(async () => connect({ ...(await this.#findNats()), name: 'test-client' }), SLOW);
   }
 
-  /** A connection of the test's own. */
+  /** A connection of the test's own; whoever comes while it is being made gets the same one. */
   async bus(): Promise<MessageBus> {
-    const tools = { clock: new SystemClock(), random: new SystemRandom(), logger: silentLogger };
-    this.#connecting ??= connectNats({ ...(await this.#findNats()), name: 'test', ...tools });
+    this.#connecting ??= this.#connect();
     return (await this.#connecting).bus;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    await (await this.#connecting)?.close();
+    await (await this.#connecting?.catch(() => undefined))?.close();
+  }
+
+  async #connect(): Promise<NatsConnected> {
+    const tools = { clock: new SystemClock(), random: new SystemRandom(), logger: silentLogger };
+    return eventually(async () => connectNats({ ...(await this.#findNats()), name: 'test', ...tools }), SLOW);
   }
 
   async #ask<T>(subject: string, body: unknown, timeoutMs: number, onTry?: () => void): Promise<T> {

@@ -1,6 +1,7 @@
 // nats-servers in containers of a network, from the image that docker-compose.yml names.
 import { freePort } from '@muster/testkit';
 import { GenericContainer, type StartedNetwork, type StartedTestContainer, Wait } from 'testcontainers';
+import { SLOW } from './door.ts';
 
 const IMAGE = 'nats:2';
 const CLIENT_PORT = 4222;
@@ -8,7 +9,7 @@ const CLIENT_PORT = 4222;
 export interface NatsContainer {
   readonly name: string;
   readonly container: StartedTestContainer;
-  /** As this machine reaches it, also after its cable was pulled: Docker would give a new port to a published port without a number. */
+  /** As this machine reaches it, also after its cable was pulled: Docker gives a published port without a number a new one. */
   readonly url: string;
 }
 
@@ -23,7 +24,7 @@ export async function startNats(network: StartedNetwork, size: 1 | 3, resources:
       .withNetworkAliases(name)
       .withCommand(['--name', name, '--jetstream', '--store_dir', '/data', ...cluster])
       .withExposedPorts({ container: CLIENT_PORT, host: await freePort() })
-      .withWaitStrategy(Wait.forLogMessage(/Server is ready/))
+      .withWaitStrategy(Wait.forLogMessage(/Server is ready/).withStartupTimeout(SLOW.timeoutMs))
       .start();
     resources.use(container);
     return { name, container, url: `nats://${container.getHost()}:${container.getMappedPort(CLIENT_PORT)}` };

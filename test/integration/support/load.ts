@@ -2,6 +2,7 @@
 import { setTimeout as passed } from 'node:timers/promises';
 import { DONE } from '@muster/cli';
 import { MissError } from '@muster/client';
+import { BUDGETS } from '@muster/domain';
 import { isMusterError, type RefResult, type ReservationRef } from '@muster/protocol';
 import { eventually } from '@muster/testkit';
 import { type Cluster, SLOW, TRY_MS } from './cluster.ts';
@@ -18,7 +19,8 @@ export interface LoadOptions {
 
 /** Between two rounds of one tenant. */
 const PAUSE_MS = 40;
-const WAIT_MS = 15_000;
+/** As long as a pool lets anybody wait. */
+const WAIT_MS = BUDGETS.waitMaxMs;
 const LEASE_MS = 3_000;
 /** Every so many rounds a client keeps its reservation for longer than the lease. */
 const KEEP_EVERY = 20;
@@ -125,8 +127,11 @@ export class Load {
     reservation.onLost((reason) => history.note({ type: 'lost', slot, epoch, reason }));
     // Some are kept for longer than their lease, and live on the client's renewals.
     if (n % KEEP_EVERY === 0) await passed(LEASE_MS * 1.5, undefined, { signal: this.#stop.signal }).catch(() => undefined);
-    history.note({ type: 'releasing', slot, epoch });
-    await reservation.release();
+    // Until somebody answers: an election of NATS may last for longer than the client tries.
+    await eventually(async () => {
+      history.note({ type: 'releasing', slot, epoch });
+      await reservation.release();
+    }, SLOW);
     // Success, also where a try whose answer was lost had done it.
     history.note({ type: 'released', slot, epoch, outcome: DONE });
   }
