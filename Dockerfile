@@ -88,8 +88,8 @@ CMD ["services/host/src/main.ts"]
 FROM ${NATS_IMAGE} AS nats-server
 
 FROM ${DEBIAN_IMAGE} AS nats
-# One of the two, by the image.
-COPY --from=nats-server /nats-serve[r] /usr/local/bin/nats-serve[r] /usr/local/bin/
+# One of the two, by the image; BuildKit wants the folder before a pattern to be there, and the official image has none.
+COPY --from=nats-server /nats-serve[r] /us[r]/local/bin/nats-serve[r] /usr/local/bin/
 COPY deploy/docker/healthy /usr/local/bin/
 RUN nats-server --version && install -d -o 1000 -g 1000 -m 0700 /data /run/muster
 USER 1000:1000
