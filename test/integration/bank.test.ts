@@ -92,8 +92,8 @@ describe.each(natsServerBinaries())('a bank of three processes on nats-server $v
       Object.fromEntries(ACCOUNTS.map((id) => [id, client.shadow('bank')?.get(account, id)?.value.context['balance']]));
 
     for (const name of ['a', 'b', 'c']) start(name);
-    await eventually(() => owner() !== '', { timeoutMs: 20_000 });
-    await eventually(() => client.replicas().filter(({ isAlive }) => isAlive).length === 4, { timeoutMs: 20_000 });
+    await eventually(() => owner() !== '', { timeoutMs: 60_000 });
+    await eventually(() => client.replicas().filter(({ isAlive }) => isAlive).length === 4, { timeoutMs: 60_000 });
 
     const ledger = new Ledger();
     let isOver = false;
@@ -101,14 +101,14 @@ describe.each(natsServerBinaries())('a bank of three processes on nats-server $v
     const outages: number[] = [];
     for (const how of ['SIGKILL', 'SIGKILL', 'SIGTERM'] as const) {
       const before = ledger.acknowledged;
-      await eventually(() => ledger.acknowledged > before + 500, { timeoutMs: 30_000 });
+      await eventually(() => ledger.acknowledged > before + 500, { timeoutMs: 60_000 });
       const victim = owner();
       const startedAtMs = tools.clock.monotonicMs();
       await running.get(victim)?.end(how);
-      await eventually(() => owner() !== victim, { timeoutMs: 20_000 });
+      await eventually(() => owner() !== victim, { timeoutMs: 60_000 });
       outages.push(Math.round(tools.clock.monotonicMs() - startedAtMs));
       const after = ledger.acknowledged;
-      await eventually(() => ledger.acknowledged > after + 200, { timeoutMs: 20_000 });
+      await eventually(() => ledger.acknowledged > after + 200, { timeoutMs: 60_000 });
       start(victim);
     }
     isOver = true;
@@ -133,9 +133,9 @@ describe.each(natsServerBinaries())('a bank of three processes on nats-server $v
     const client = await startRuntime({ replica: 'client', cluster: 'bank', bus: nats.bus, journal, ...tools });
     replicas.defer(() => client.stop(0));
     const first = replicas.use(new ReplicaProcess('a', world.server.url));
-    await eventually(() => client.shadow('bank')?.owner === 'a', { timeoutMs: 20_000 });
+    await eventually(() => client.shadow('bank')?.owner === 'a', { timeoutMs: 60_000 });
     replicas.use(new ReplicaProcess('b', world.server.url));
-    await eventually(() => client.replicas().filter(({ isAlive }) => isAlive).length === 3, { timeoutMs: 20_000 });
+    await eventually(() => client.replicas().filter(({ isAlive }) => isAlive).length === 3, { timeoutMs: 60_000 });
     await untilAnswered(client, 'ada', { type: 'deposit', amount: 5 }, 'one');
 
     first.child.kill('SIGSTOP');
@@ -146,7 +146,7 @@ describe.each(natsServerBinaries())('a bank of three processes on nats-server $v
         { timeoutMs: 60_000 },
       );
     const asked = Promise.all([request('one'), request('two')]);
-    await eventually(() => client.shadow('bank')?.owner === 'b', { timeoutMs: 20_000 });
+    await eventually(() => client.shadow('bank')?.owner === 'b', { timeoutMs: 60_000 });
     expect(await untilAnswered(client, 'ada', { type: 'deposit', amount: 10 }, 'three')).toMatchObject({ reply: 15 });
     first.child.kill('SIGCONT');
     for (const { data } of await asked) {

@@ -25,7 +25,7 @@ it('a replica that joins gets its share, one that is stopped hands over all it h
   // It has to be steady for 10 s, and a shard stays for 30 s where it is.
   const second = await cluster.startReplica();
   const shared = { [first.name]: 2, [second.name]: 1 };
-  await eventually(async () => expect(await owned(cluster)).toEqual(shared), { timeoutMs: 120_000, everyMs: 250 });
+  await eventually(async () => expect(await owned(cluster)).toEqual(shared), { timeoutMs: 240_000, everyMs: 250 });
   await load.rounds(3);
 
   expect(await cluster.stopReplica(first.name)).toBe(0);

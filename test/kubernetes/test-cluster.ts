@@ -22,7 +22,7 @@ const NAMESPACES = '/api/v1/namespaces';
 /** So long a namespace has to go by itself, before it is finalized here. */
 const FINALIZE_AFTER_MS = 3000;
 const GONE_TIMEOUT_MS = 60_000;
-const ACCOUNT_TIMEOUT_MS = 5000;
+const ACCOUNT_TIMEOUT_MS = 30_000;
 const TOKEN_SECONDS = 3600;
 /** Learned from the first namespace: nobody else finalizes them here. */
 let isFinalizedHere = false;

@@ -63,7 +63,7 @@ for (const { path, version } of natsServerBinaries()) {
     const { latestValues } = await nats.openClusterStore({ cluster: 'test' });
     // Whoever looks does so with the client's own key-value API, as `nats kv get` does.
     const looker = await connect({ servers: world.server.url });
-    const bucket = await new Kvm(jetstream(looker)).open('muster_test_slots');
+    const bucket = await new Kvm(jetstream(looker, { timeout: 20_000 })).open('muster_test_slots');
     return {
       latestValues,
       read: async (key) => {

@@ -6,9 +6,9 @@ import { appendValue, eventually, followAll, type NatsWorld, natsServerBinaries,
 import { connect, type NatsConnection } from '@nats-io/transport-node';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 
-const TIMEOUT_MS = 5000;
+const TIMEOUT_MS = 20_000;
 /** Until a dropped link is dialled again, and followed over. */
-const BACK = { timeoutMs: 30_000 };
+const BACK = { timeoutMs: 60_000 };
 
 describe.each(natsServerBinaries())('after trouble with nats-server $version', ({ path }) => {
   const resources: AsyncDisposable[] = [];
@@ -104,7 +104,8 @@ describe.each(natsServerBinaries())('after trouble with nats-server $version', (
     await world.server.stop();
     await cp(storeDir, `${storeDir}.old`, { recursive: true });
     await world.server.start();
-    await eventually(async () => chain(journal, 2, seq), BACK);
+    await eventually(async () => expect((await journal.last('a'))?.seq).toBe(seq), BACK);
+    await chain(journal, 2, seq);
     await eventually(() => expect(followed.values).toEqual([0, 1, 2, 0, 1]), BACK);
     expect(followed.resets).toEqual([]);
 
@@ -144,8 +145,9 @@ describe.each(natsServerBinaries())('after trouble with nats-server $version', (
     const seq = await chain(journal, 3);
     await eventually(() => expect(followed.values).toHaveLength(3));
     const { consumers } = (await operate('CONSUMER.NAMES.MUSTER_test')) as { consumers: string[] };
-    expect(consumers).toHaveLength(1);
-    await operate(`CONSUMER.DELETE.MUSTER_test.${consumers[0]}`);
+    expect(consumers).not.toEqual([]);
+    // More than one where the follower has just made itself another, and the server has not forgotten the first.
+    for (const consumer of consumers) await operate(`CONSUMER.DELETE.MUSTER_test.${consumer}`);
     await chain(journal, 2, seq);
     await eventually(() => expect(followed.values).toEqual([0, 1, 2, 0, 1]), BACK);
     expect(followed.resets).toEqual([]);

@@ -1,7 +1,7 @@
 import { SystemClock } from '@muster/ports';
 
 export interface EventuallyOptions {
-  /** Default 5000. */
+  /** Default 30 s: on a busy machine the process that is waited for may stand still for seconds. */
   readonly timeoutMs?: number;
   /** Between two looks. Default 10. */
   readonly everyMs?: number;
@@ -12,7 +12,7 @@ export interface EventuallyOptions {
  * @throws what the last look threw, with how long it was tried, so that `expect` in the probe reports expected and actual
  */
 export async function eventually<T>(probe: () => T | Promise<T>, options: EventuallyOptions = {}): Promise<Exclude<T, false>> {
-  const { timeoutMs = 5000, everyMs = 10 } = options;
+  const { timeoutMs = 30_000, everyMs = 10 } = options;
   const clock = new SystemClock();
   const giveUpAtMs = clock.monotonicMs() + timeoutMs;
   for (let looks = 1; ; looks++) {

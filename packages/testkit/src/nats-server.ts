@@ -25,7 +25,7 @@ export interface NatsServerOptions {
   readonly config?: string;
 }
 
-const START_TIMEOUT_MS = 20_000;
+const START_TIMEOUT_MS = 60_000;
 const STOP_TIMEOUT_MS = 10_000;
 /** Lines of its output that are kept, for the report of a failure. */
 const OUTPUT_LINES_MAX = 50;

@@ -110,5 +110,5 @@ test('a large message through a slow reader arrives whole', async () => {
   caller.socket.write(text);
   await eventually(() => heard.length > 0);
   proxy.mend();
-  await eventually(() => caller.received.replaceAll(/[<>]/g, '').length === text.length, { timeoutMs: 20_000 });
+  await eventually(() => caller.received.replaceAll(/[<>]/g, '').length === text.length, { timeoutMs: 60_000 });
 });

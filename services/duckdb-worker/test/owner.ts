@@ -27,12 +27,12 @@ export async function ownerOf(bus: MessageBus) {
     message.respond(encode({ type: 'welcome', beatMs: 1_000 } satisfies HelloAnswer));
   });
   await bus.flush();
-  const hello = (): Promise<WorkerBeat> => eventually(() => hellos.at(-1) ?? false, { timeoutMs: 20_000 });
+  const hello = (): Promise<WorkerBeat> => eventually(() => hellos.at(-1) ?? false, { timeoutMs: 60_000 });
   const send = async (command: { readonly type: WorkerCommand['type']; readonly epoch: number; readonly [field: string]: unknown }) => {
     const { instance } = await hello();
     const reservation = `${SLOT}_${command.epoch}`;
     const data = encode({ slot: SLOT, instance, reservation, ...command });
-    const reply = await bus.request(subjects.workerCommand(SHARD, SLOT, instance), data, { timeoutMs: 20_000 });
+    const reply = await bus.request(subjects.workerCommand(SHARD, SLOT, instance), data, { timeoutMs: 60_000 });
     return decodeAs(workerAnswerSchema, reply.data);
   };
   /** As the holder of the reservation of that epoch. */

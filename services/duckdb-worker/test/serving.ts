@@ -9,7 +9,7 @@ import { Tenancy } from '../src/tenancy.ts';
 export const TOKEN = 'the-token-of-the-reservation';
 
 /** For `expect.poll`, on a machine that may be busy. */
-export const PATIENT = { timeout: 20_000 } as const;
+export const PATIENT = { timeout: 60_000 } as const;
 
 export const LIMITS: DatabaseLimits = { threads: 1, memoryBytes: 64 * 2 ** 20, runningMax: 2, waitingMax: 2 };
 

@@ -15,7 +15,7 @@ import { describe, expect, it } from 'vitest';
 const MAIN = fileURLToPath(new URL('./main.ts', import.meta.url));
 const FIXTURE = fileURLToPath(new URL('../test/fixture-worker.ts', import.meta.url));
 const COMMAND = ['node', FIXTURE];
-const START_MS = 60_000;
+const START_MS = 120_000;
 
 /** One that has ended and that its parent has not collected yet does not run. */
 function isRunning(pid: number): boolean {

@@ -46,7 +46,7 @@ import { endWorkers, workerPids } from './worker-processes.ts';
 const REPLICA = programOf('control-plane');
 const HOST = programOf('host');
 /** For everything that has to come about on a machine that does other things too. */
-export const SLOW = { timeoutMs: 60_000, everyMs: 50 } as const;
+export const SLOW = { timeoutMs: 120_000, everyMs: 50 } as const;
 const TAIL_LINES = 25;
 /** How long an answer is waited for that should be there at once, before the same is asked again. */
 export const TRY_MS = 2_500;

@@ -13,8 +13,8 @@ export interface ServiceProcessOptions {
   readonly env: Readonly<Record<string, string>>;
 }
 
-const READY_MS = 60_000;
-const STOP_MS = 30_000;
+const READY_MS = 120_000;
+const STOP_MS = 60_000;
 
 /** One replica or host agent: a real process, to be killed, paused, and started again. */
 export class ServiceProcess {

@@ -28,7 +28,7 @@ export async function endWorkers(natsUrl: string, hostFolder: string): Promise<v
       for (const pid of pids) kill(pid);
       return pids.length === 0;
     },
-    { timeoutMs: 20_000 },
+    { timeoutMs: 60_000 },
   );
 }
 

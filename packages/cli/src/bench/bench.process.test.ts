@@ -13,7 +13,7 @@ import type { ReserveReport } from './reserve/reserve-report.ts';
 import type { TenantsReport } from './tenants/tenants-report.ts';
 
 const launcher = join(import.meta.dirname, '..', '..', 'bin', 'muster.js');
-const WAIT = { timeoutMs: 90_000, everyMs: 100 };
+const WAIT = { timeoutMs: 120_000, everyMs: 100 };
 
 let dir: TempDir;
 let bench: Bench | undefined;

@@ -12,7 +12,7 @@ import type { ClusterReady } from './local-cluster.ts';
 const root = join(import.meta.dirname, '..', '..', '..', '..');
 const launcher = join(root, 'packages', 'cli', 'bin', 'muster.js');
 const worker = join(root, 'services', 'duckdb-worker', 'src', 'main.ts');
-const WAIT = { timeoutMs: 60_000, everyMs: 100 };
+const WAIT = { timeoutMs: 120_000, everyMs: 100 };
 
 let dir: TempDir;
 let ups: ChildProcess[];

@@ -10,7 +10,7 @@ import type { ClusterReady } from './local-cluster.ts';
 
 const fixtures = join(import.meta.dirname, '..', '..', 'test', 'fixtures');
 const yaml = 'cluster: { name: test }\npools: { duckdb: { driver: process, floor: 5, worker: { command: [node] } } }\n';
-const WAIT = { timeoutMs: 30_000, everyMs: 50 };
+const WAIT = { timeoutMs: 120_000, everyMs: 50 };
 
 let dir: TempDir;
 let ups: Up[];

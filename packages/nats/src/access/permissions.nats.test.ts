@@ -120,7 +120,7 @@ describe.each(matrix)('$kind on nats-server $version', ({ path, version, kind })
       caughtUp: () => undefined,
       reset: () => undefined,
     });
-    const stored = await journal.append('pool', encode({ v: 1 }), { expectedSeq: 0, timeoutMs: 5_000 });
+    const stored = await journal.append('pool', encode({ v: 1 }), { expectedSeq: 0, timeoutMs: 20_000 });
     expect(stored).toMatchObject({ kind: 'stored' });
     await eventually(() => expect(seen).toContain('pool'));
     expect(await journal.last('pool')).toMatchObject({ shard: 'pool' });
@@ -213,7 +213,7 @@ describe.each(matrix)('$kind on nats-server $version', ({ path, version, kind })
         subjects.cancel(),
         subjects.shardRequest('pool'),
       ]) {
-        expect(decode((await bus.request(subject, encode({}), { timeoutMs: 5_000 })).data)).toEqual({ to: subject });
+        expect(decode((await bus.request(subject, encode({}), { timeoutMs: 20_000 })).data)).toEqual({ to: subject });
       }
     }
     expect(asked).toHaveLength(18);
@@ -281,13 +281,13 @@ describe.each(matrix)('$kind on nats-server $version', ({ path, version, kind })
     replica.bus.subscribe(subjects.workerHellos('pool'), (message) => message.respond(encode({ type: 'welcome', beatMs: 1_000 })));
     await replica.bus.flush();
     const { bus } = await join('worker', await workerText('pool-a'));
-    expect(decode((await bus.request(subjects.workerHello('pool', 'pool-a'), encode({}), { timeoutMs: 5_000 })).data)).toMatchObject({
+    expect(decode((await bus.request(subjects.workerHello('pool', 'pool-a'), encode({}), { timeoutMs: 20_000 })).data)).toMatchObject({
       type: 'welcome',
     });
     bus.subscribe(subjects.workerCommand('pool', 'pool-a', 'i1'), (message) => message.respond(encode({ ok: true })));
     await bus.flush();
     for (let time = 1; time <= 3; time++) {
-      const answer = await replica.bus.request(subjects.workerCommand('pool', 'pool-a', 'i1'), encode({ time }), { timeoutMs: 5_000 });
+      const answer = await replica.bus.request(subjects.workerCommand('pool', 'pool-a', 'i1'), encode({ time }), { timeoutMs: 20_000 });
       expect(decode(answer.data)).toEqual({ ok: true });
     }
   });
@@ -330,7 +330,7 @@ describe.each(matrix)('$kind on nats-server $version', ({ path, version, kind })
       callback: (_error, message) => void asked.push(message.reply ?? ''),
     });
     await worker.connection.flush();
-    void replica.bus.request(subjects.workerCommand('pool', 'pool-a', 'i1'), encode({}), { timeoutMs: 5_000 }).catch(() => undefined);
+    void replica.bus.request(subjects.workerCommand('pool', 'pool-a', 'i1'), encode({}), { timeoutMs: 20_000 }).catch(() => undefined);
     const [reply = ''] = await eventually(() => asked.length > 0 && asked);
     expect(await worker.mayPublish(`${reply.slice(0, reply.lastIndexOf('.'))}.zz`), 'the answer of somebody else').toBe(false);
     expect(await worker.mayPublish(reply), 'its own').toBe(true);
@@ -420,7 +420,7 @@ describe.each(matrix)('$kind on nats-server $version', ({ path, version, kind })
     it('lets a worker come back without any replica, also after the server was started again', async () => {
       const { bus } = await join('worker', await workerText('pool-c'));
       await server.restart();
-      await eventually(() => bus.isConnected, { timeoutMs: 20_000 });
+      await eventually(() => bus.isConnected, { timeoutMs: 60_000 });
       await bus.flush();
     });
   });

@@ -57,7 +57,7 @@ function spec(slot: string, command: readonly string[] = ['true'], env: Readonly
 }
 
 async function allEnded(launcher: ProcessLauncher, count: number): Promise<void> {
-  await eventually(() => expect(launcher.list().filter(({ state }) => state === 'exited').length).toBe(count), { timeoutMs: 20_000 });
+  await eventually(() => expect(launcher.list().filter(({ state }) => state === 'exited').length).toBe(count), { timeoutMs: 60_000 });
 }
 
 describe('ProcessLauncher', () => {

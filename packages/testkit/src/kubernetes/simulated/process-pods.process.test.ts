@@ -78,7 +78,7 @@ test('a pod waits for its Secret, runs its command at an address of its own, and
       const ready = listAt(found, 'status', 'conditions').find((one) => stringAt(one, 'type') === 'Ready');
       return stringAt(ready, 'status') === 'True' && found;
     },
-    { timeoutMs: 20_000 },
+    { timeoutMs: 60_000 },
   );
   const podIp = stringAt(pod, 'status', 'podIP') ?? '';
   const env = (await (await fetch(`http://${podIp}:8080/`)).json()) as Record<string, string>;
@@ -103,7 +103,7 @@ test('a process that ends is a pod that failed or succeeded, and what it printed
     () => {
       expect(['failed', 'done', 'killed'].map((name) => phaseOf(world, name))).toEqual(['Failed', 'Succeeded', 'Failed']);
     },
-    { timeoutMs: 20_000 },
+    { timeoutMs: 60_000 },
   );
   expect(terminatedOf(world, 'failed')).toMatchObject({ exitCode: 3, reason: 'Error' });
   expect(terminatedOf(world, 'done')).toMatchObject({ exitCode: 0, reason: 'Completed' });
@@ -116,7 +116,7 @@ test('a pod that does not end when it is asked is ended when its grace period is
   const stubborn = `process.on('SIGTERM', () => {}); console.log(process.pid); setInterval(() => {}, 1000)`;
   await world.client.call('POST', `${NAMESPACE}/pods`, { body: podOf('stubborn', stubborn) });
   const log = join(world.logFolder, 'stubborn-worker.log');
-  const pid = Number(await eventually(async () => (await readFile(log, 'utf8')).trim() || false, { timeoutMs: 20_000 }));
+  const pid = Number(await eventually(async () => (await readFile(log, 'utf8')).trim() || false, { timeoutMs: 60_000 }));
   await world.client.call('DELETE', `${NAMESPACE}/pods/stubborn`, { body: { gracePeriodSeconds: 1 } });
   expect(() => process.kill(pid, 0)).not.toThrow();
   await eventually(() => world.double.find('pods', 'pool', 'stubborn') === undefined);
