@@ -1,5 +1,5 @@
 import { type ChildProcess, spawn } from 'node:child_process';
-import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer, type Server } from 'node:net';
 import { join } from 'node:path';
 import { eventually, natsServerBinaries, type TempDir, tempDir } from '@muster/testkit';
@@ -88,6 +88,10 @@ const tryListen = (server: Server, port: number): Promise<boolean> =>
     server.once('error', () => resolve(false));
     server.listen(port, '127.0.0.1', () => resolve(true));
   });
+/** Never of what is not known: pid 0 is the group of this process. */
+const kill = (one: ProcessIdentity | undefined): void => {
+  if (one === undefined || !signalProcess(one, 'SIGKILL')) throw new Error('it does not run');
+};
 const running = (up: Up): ProcessIdentity[] => up.seen.filter(isRunning);
 
 test('brings everything up, says where it is, and takes everything down in order', async () => {
@@ -116,7 +120,7 @@ test('starts what dies again: a replica at its old address, the agent without a 
   const ready = await up.ready();
   for (const name of ['replica-1', 'host', 'nats-server']) {
     const before = up.look(ready.folder).started.find((one) => one.name === name);
-    process.kill(before?.pid ?? 0, 'SIGKILL');
+    kill(before);
     await eventually(() => {
       const now = up.look(ready.folder).started.find((one) => one.name === name);
       return now !== undefined && now.pid !== before?.pid && isRunning(now);
@@ -135,20 +139,19 @@ test('a replica that ends before it is ready is tried at its old address three t
   const ready = await up.ready();
   const url = ready.replicas[0]?.http ?? '';
   const readyFile = join(ready.folder, 'run', 'replica-1.json');
-  // The next one does not start, the one after it does.
-  const kill = () => {
-    writeFileSync(join(dir.path, 'diary.broken'), '1');
-    const { pid } = up.look(ready.folder).started.find(({ name }) => name === 'replica-1') ?? {};
-    process.kill(pid ?? 0, 'SIGKILL');
-  };
   const failedStarts = () => up.err.split('replica-1 ended (exit 1)').length - 1;
-  kill();
+  // The next one does not start, the one after it does.
+  writeFileSync(join(dir.path, 'diary.broken'), '1');
+  kill(running(up).find(({ pid }) => pid === ready.replicas[0]?.pid));
   await eventually(() => failedStarts() === 1 && existsSync(readyFile), WAIT);
   expect((await fetch(url)).ok).toBe(true);
 
-  kill();
+  // The next ones do not get their address, and are held until it is somebody else's.
+  writeFileSync(join(dir.path, 'diary.held'), '');
+  kill(up.look(ready.folder).started.find(({ name }) => name === 'replica-1'));
   const squatter = createServer((socket) => socket.destroy());
   await eventually(() => tryListen(squatter, Number(new URL(url).port)), WAIT);
+  rmSync(join(dir.path, 'diary.held'));
   await eventually(() => failedStarts() === 1 + 3 && existsSync(readyFile), WAIT);
   squatter.close();
   const again = JSON.parse(readFileSync(readyFile, 'utf8')) as { http: string };
