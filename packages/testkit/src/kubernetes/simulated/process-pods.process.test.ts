@@ -117,7 +117,7 @@ test('a pod that does not end when it is asked is ended when its grace period is
   await world.client.call('POST', `${NAMESPACE}/pods`, { body: podOf('stubborn', stubborn) });
   const log = join(world.logFolder, 'stubborn-worker.log');
   const pid = Number(await eventually(async () => (await readFile(log, 'utf8')).trim() || false, { timeoutMs: 60_000 }));
-  await world.client.call('DELETE', `${NAMESPACE}/pods/stubborn`, { body: { gracePeriodSeconds: 1 } });
+  await world.client.call('DELETE', `${NAMESPACE}/pods/stubborn`, { body: { gracePeriodSeconds: 5 } });
   expect(() => process.kill(pid, 0)).not.toThrow();
   await eventually(() => world.double.find('pods', 'pool', 'stubborn') === undefined);
   expect(() => process.kill(pid, 0)).toThrow('ESRCH');
