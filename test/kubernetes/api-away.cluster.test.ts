@@ -32,11 +32,13 @@ test('the API server is away: warm workers are reserved as ever; creates and del
   const tookMs: number[] = [];
   for (let n = 0; n < FLOOR - 2; n += 1) {
     const startedMs = performance.now();
-    const reservation = granted(await muster.reserve(POOL, { org: `org-${n}`, requestId: `r-${n}` }));
+    // Nobody waits for anything: it is warm, and a request that has to wait is refused.
+    const answer = await muster.reserve(POOL, { org: `org-${n}`, requestId: `r-${n}`, waitMs: 0 });
+    expect(answer).toMatchObject({ ok: true, source: 'warm' });
     tookMs.push(performance.now() - startedMs);
+    const reservation = granted(answer);
     expect(await muster.settle('release', reservation)).toMatchObject({ ok: true });
   }
-  expect(Math.max(...tookMs)).toBeLessThan(2_000);
   // Ten pods are to go and ten to come, and nobody can be told.
   await eventually(async () => expect(await muster.pool(POOL)).toMatchObject({ draining: FLOOR - 2, spawning: FLOOR - 2, warm: 2 }), SLOW);
   const pods = await world.names('pods');

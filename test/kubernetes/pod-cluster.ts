@@ -7,6 +7,7 @@ import {
   type KubernetesObject,
   type NodePlan,
   type PodRuntime,
+  type SimulatedCluster,
   startTcpProxy,
   type TcpProxy,
 } from '@muster/testkit';
@@ -22,6 +23,8 @@ export interface PodCluster extends AsyncDisposable {
   readonly muster: Cluster;
   readonly world: KubernetesWorld;
   readonly workers: WorkerPods;
+  /** Who plays the nodes; undefined on a cluster that has some. */
+  readonly played: SimulatedCluster | undefined;
   /** The replicas' way to the API server. */
   readonly way: TcpProxy;
   /** Every pod that was ever there, by name, with how many uids it had. */
@@ -46,7 +49,7 @@ export async function startPodCluster(options: {
   const byTheWay = `${server.protocol}//127.0.0.1:${way.port}${server.pathname.replace(/\/$/, '')}`;
   await writeFile(kubeconfig, world.kubeconfigFor({ server: byTheWay, serverName: world.cluster.access.serverName ?? host }));
   const workers = resources.use(new WorkerPods(world.api));
-  await world.cluster.runPods({ nodes: options.nodes, runtime: options.runtime?.(world.cluster.access) ?? workers });
+  const played = await world.cluster.runPods({ nodes: options.nodes, runtime: options.runtime?.(world.cluster.access) ?? workers });
   const seen = new Map<string, Set<string>>();
   resources.defer(await watchPods(world, seen));
   const podTemplate = { containers: [{ name: 'worker', image: 'registry.example/worker:1', ports: [{ containerPort: 8080 }] }] };
@@ -60,7 +63,7 @@ export async function startPodCluster(options: {
   );
   const scope = resources.move();
   const configWith = (pool: Readonly<Record<string, unknown>>) => JSON.stringify({ cluster: { name: 'test' }, pools: poolsWith(pool) });
-  return { muster, world, workers, way, seen, configWith, [Symbol.asyncDispose]: () => scope.disposeAsync() };
+  return { muster, world, workers, played, way, seen, configWith, [Symbol.asyncDispose]: () => scope.disposeAsync() };
 }
 
 async function watchPods(world: KubernetesWorld, seen: Map<string, Set<string>>): Promise<() => void> {
