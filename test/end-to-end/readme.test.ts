@@ -61,7 +61,7 @@ beforeAll(async () => {
     up.once('exit', (code) => reject(new Error(`npm start ended with ${code}: ${upSaid}`)));
   });
   await ready;
-}, 120_000);
+}, 300_000);
 
 afterAll(async () => {
   if (up?.pid !== undefined && up.exitCode === null) {
@@ -69,7 +69,7 @@ afterAll(async () => {
     await once(up, 'exit');
   }
   await rm(folder, { recursive: true, force: true });
-}, 60_000);
+}, 120_000);
 
 test('npm start says where everything is, with the floor warm', () => {
   expect(upSaid).toMatch(/^ready: demo on nats:\/\/127\.0\.0\.1:\d+; replicas (http:\/\/127\.0\.0\.1:\d+ ?){3}; pools duckdb 5 warm/m);
@@ -105,4 +105,4 @@ test("the tenants' run loses nothing and gives nothing twice", async () => {
   expect(code, out).toBe(0);
   const report = JSON.parse(out.slice(out.indexOf('{')));
   expect(report).toMatchObject({ intents: 1, slotsStarted: 35, lost: 0, givenTwice: 0, errors: 0 });
-}, 120_000);
+}, 300_000);
