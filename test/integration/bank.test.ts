@@ -4,7 +4,7 @@ import { readFile } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
 import { MemoryLogger, MemoryMetrics, SystemClock, SystemRandom } from '@muster/ports';
 import { type ActorAnswer, type Runtime, startRuntime } from '@muster/runtime';
-import { eventually, natsServerBinaries, startNatsWorld } from '@muster/testkit';
+import { eventually, isStopped, natsServerBinaries, startNatsWorld } from '@muster/testkit';
 import { describe, expect, it } from 'vitest';
 import { account, bank } from './bank/bank.ts';
 
@@ -27,6 +27,12 @@ class ReplicaProcess implements AsyncDisposable {
     this.child.kill(signal);
     this.child.kill('SIGCONT');
     await exited;
+  }
+
+  /** Resolves when it stands. */
+  async pause(): Promise<void> {
+    this.child.kill('SIGSTOP');
+    await eventually(() => isStopped(this.child.pid ?? 0));
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -134,11 +140,13 @@ describe.each(natsServerBinaries())('a bank of three processes on nats-server $v
     replicas.defer(() => client.stop(0));
     const first = replicas.use(new ReplicaProcess('a', world.server.url));
     await eventually(() => client.shadow('bank')?.owner === 'a', { timeoutMs: 60_000 });
-    replicas.use(new ReplicaProcess('b', world.server.url));
+    const second = replicas.use(new ReplicaProcess('b', world.server.url));
     await eventually(() => client.replicas().filter(({ isAlive }) => isAlive).length === 3, { timeoutMs: 60_000 });
     await untilAnswered(client, 'ada', { type: 'deposit', amount: 5 }, 'one');
 
-    first.child.kill('SIGSTOP');
+    // The first, unless it has stood still before.
+    const [owner, other] = client.shadow('bank')?.owner === 'a' ? [first, second] : [second, first];
+    await owner.pause();
     const request = (id: string) =>
       nats.bus.request(
         'muster.v1.shard.bank.cmd',
@@ -146,9 +154,9 @@ describe.each(natsServerBinaries())('a bank of three processes on nats-server $v
         { timeoutMs: 60_000 },
       );
     const asked = Promise.all([request('one'), request('two')]);
-    await eventually(() => client.shadow('bank')?.owner === 'b', { timeoutMs: 60_000 });
+    await eventually(() => client.shadow('bank')?.owner === other.name, { timeoutMs: 60_000 });
     expect(await untilAnswered(client, 'ada', { type: 'deposit', amount: 10 }, 'three')).toMatchObject({ reply: 15 });
-    first.child.kill('SIGCONT');
+    owner.child.kill('SIGCONT');
     for (const { data } of await asked) {
       expect(JSON.parse(Buffer.from(data).toString())).toMatchObject({ error: { code: 'retry-elsewhere' } });
     }

@@ -9,15 +9,14 @@ it('reservations and workers are there again after kill -9 of all but the worker
   await cluster.warm('duckdb', 1);
   const granted = [];
   for (const org of ['acme', 'other']) {
-    const answer = await cluster.reserve('duckdb', { org, requestId: org, waitMs: 20_000, ttlMs: 60_000 });
+    const answer = await cluster.reserve('duckdb', { org, requestId: org, waitMs: 60_000, ttlMs: 300_000 });
     if (!answer.ok) throw new Error(JSON.stringify(answer));
     granted.push(answer.reservation);
   }
   const [first, second] = granted;
   if (first === undefined || second === undefined) throw new Error('two were granted');
   await query(first, 'CREATE TABLE kept AS SELECT 7 AS n');
-  await cluster.warm('duckdb', 1, 2);
-  const before = await cluster.slots('duckdb');
+  const before = await cluster.slotsIn('duckdb', ['reserved.active', 'reserved.active', 'warm']);
 
   await cluster.nats.kill();
   await Promise.all([...cluster.replicas.keys()].map((id) => cluster.killReplica(id)));
@@ -27,14 +26,13 @@ it('reservations and workers are there again after kill -9 of all but the worker
 
   await cluster.nats.start();
   await Promise.all([cluster.startReplica(), cluster.startReplica(), cluster.startHost('process')]);
-  await cluster.warm('duckdb', 1, 2);
-  const after = await cluster.slots('duckdb');
+  const after = await cluster.slotsIn('duckdb', ['reserved.active', 'reserved.active', 'warm']);
   const shown = ({ slot, state, pid, org, epoch, reservation }: (typeof after)[number]) => ({ slot, state, pid, org, epoch, reservation });
   expect(after.map(shown)).toEqual(before.map(shown));
 
   for (const reservation of granted) {
     expect(await query(reservation, 'SELECT 1')).toEqual([[1]]);
-    expect(await cluster.settle('renew', reservation)).toMatchObject({ ok: true, ttlMs: 60_000 });
+    expect(await cluster.settle('renew', reservation)).toMatchObject({ ok: true, ttlMs: 300_000 });
   }
   // The same request is the same reservation, with the same token.
   expect(await cluster.reserve('duckdb', { org: 'acme', requestId: 'acme' })).toMatchObject({ ok: true, reservation: first });

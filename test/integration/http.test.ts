@@ -13,11 +13,11 @@ it('a replica shows its health, its metrics and the cluster over HTTP', async ()
   await using plain = await cluster.plain();
   const published: string[] = [];
   for (const subject of ['muster.v1.events.>', '$KV.>']) plain.subscribe(subject, (message) => published.push(message.text));
-  const granted = await cluster.reserve('pool', { org: 'acme', requestId: 'request-id-of-acme' });
+  const granted = await cluster.reserve('pool', { org: 'acme', requestId: 'request-id-of-acme', ttlMs: 600_000 });
   if (!granted.ok) throw new Error(JSON.stringify(granted));
   const { reservation } = granted;
   expect(await cluster.reserve('pool', { org: 'acme', requestId: 'two' })).toMatchObject({ miss: { reason: 'org-cap' } });
-  const waiting = cluster.reserve('pool', { org: 'other', requestId: 'three', waitMs: 20_000 });
+  const waiting = cluster.reserve('pool', { org: 'other', requestId: 'three', waitMs: 60_000, ttlMs: 600_000 });
   expect(await waiting).toMatchObject({ ok: true });
   await eventually(async () => expect(await cluster.pool('pool')).toMatchObject({ warm: 2, reserved: 2, spawning: 0 }), SLOW);
 

@@ -69,7 +69,7 @@ async function reserveSome(cluster: Cluster, history: History) {
   for (let n = 0; n < 4; n++) {
     const request = `keeper-${n}`;
     history.note({ type: 'asked', request });
-    const answer = await cluster.reserve('pool', { org: 'keeper', requestId: request, waitMs: 15_000 });
+    const answer = await cluster.reserve('pool', { org: 'keeper', requestId: request, waitMs: 60_000, ttlMs: 600_000 });
     if (!answer.ok) throw new Error(JSON.stringify(answer));
     const { id, slot, epoch } = answer.reservation;
     history.note({ type: 'granted', request, slot, epoch });

@@ -6,9 +6,9 @@ import { connect } from 'node:net';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
-import { tempDir } from '@muster/testkit';
+import { eventually, tempDir } from '@muster/testkit';
 import { expect, it } from 'vitest';
-import { duckdbPool, startCluster } from './support/cluster.ts';
+import { duckdbPool, SLOW, startCluster } from './support/cluster.ts';
 import { query } from './support/queries.ts';
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
@@ -55,8 +55,10 @@ it('everything goes over TLS, with the files that the configuration names', asyn
 
   const own = { MUSTER_NATS_CERT_FILE: file('client.pem'), MUSTER_NATS_KEY_FILE: file('client.key') };
   const reached = { TMPDIR: folder.path, MUSTER_NATS_URL: cluster.nats.url };
-  const known = await muster('status --json', { ...reached, ...own, MUSTER_NATS_CA_FILE: file('ca.pem') });
-  expect(JSON.parse(known.stdout)).toMatchObject({ ok: true, replicas: [{ isAlive: true }, { isAlive: true }] });
+  await eventually(async () => {
+    const known = await muster('status --json', { ...reached, ...own, MUSTER_NATS_CA_FILE: file('ca.pem') });
+    expect(JSON.parse(known.stdout)).toMatchObject({ ok: true, replicas: [{ isAlive: true }, { isAlive: true }] });
+  }, SLOW);
   const others = join(folder.path, 'theirs', 'ca.pem');
   const wrong = await muster('status', { ...reached, ...own, MUSTER_NATS_CA_FILE: others });
   expect(wrong).toMatchObject({ code: 1, stderr: expect.stringContaining(`its certificate is not signed by that of ${others}`) });

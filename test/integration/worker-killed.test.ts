@@ -11,8 +11,8 @@ it('the holder of a worker that is killed is told so, others notice nothing, and
   await cluster.warm('duckdb', 1);
   await using client = await cluster.client();
   await using plain = await cluster.plain();
-  const victim = await client.reserve('duckdb', { org: 'acme', requestId: 'victim', waitMs: 20_000 });
-  const bystander = await client.reserve('duckdb', { org: 'other', waitMs: 20_000 });
+  const victim = await client.reserve('duckdb', { org: 'acme', requestId: 'victim', waitMs: 60_000 });
+  const bystander = await client.reserve('duckdb', { org: 'other', waitMs: 60_000 });
   await cluster.warm('duckdb', 1, 2);
   const queries = new QueryLoop(bystander);
   await queries.more(2);
@@ -22,8 +22,13 @@ it('the holder of a worker that is killed is told so, others notice nothing, and
   expect(await plain.request(subjects.pools(), '{}')).toMatchObject({ ok: true });
 
   // A warm one and a reserved one.
-  const slots = await cluster.slots('duckdb');
-  const pidOf = (slot: string | undefined): number => slots.find((one) => one.slot === slot)?.pid ?? 0;
+  const slots = await cluster.slotsIn('duckdb', ['reserved.active', 'reserved.active', 'warm']);
+  const pidOf = (slot: string | undefined): number => {
+    const pid = slots.find((one) => one.slot === slot)?.pid ?? null;
+    // Zero would be the group of this process.
+    if (pid === null) throw new Error(`no pid of ${slot}`);
+    return pid;
+  };
   const warm = slots.find(({ state }) => state === 'warm')?.slot;
   kill(pidOf(victim.slot));
   kill(pidOf(warm));
@@ -52,6 +57,6 @@ it('the holder of a worker that is killed is told so, others notice nothing, and
   await queries.stop();
   expect(bystander.lostReason).toBeUndefined();
   // One who lost its worker gets another one.
-  const again = await client.reserve('duckdb', { org: 'acme', waitMs: 20_000 });
+  const again = await client.reserve('duckdb', { org: 'acme', waitMs: 60_000 });
   expect(again.slot).not.toBe(victim.slot);
 });

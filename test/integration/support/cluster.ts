@@ -14,8 +14,10 @@ import {
   type AdminRequestInput,
   decode,
   type ErrorAnswer,
+  type ErrorCode,
   encode,
   isMusterError,
+  MusterError,
   type NatsAccess,
   type NatsTls,
   type PoolSummary,
@@ -51,6 +53,9 @@ const TAIL_LINES = 25;
 /** How long an answer is waited for that should be there at once, before the same is asked again. */
 export const TRY_MS = 2_500;
 
+/** Answers that state nothing: the outcome is unknown, and the same is asked again. */
+const UNKNOWN_OUTCOMES: readonly ErrorCode[] = ['timeout', 'no-responders', 'disconnected', 'retry-elsewhere'];
+
 /** A pool of workers that are processes and speak SQL; `more` is of its configuration. */
 export function duckdbPool(more: Readonly<Record<string, unknown>> = {}): Readonly<Record<string, unknown>> {
   return { driver: 'process', worker: { command: ['node', programOf('duckdb-worker')], memory: '256MiB' }, ...more };
@@ -74,6 +79,8 @@ export interface ClusterOptions {
   readonly servers?: 1 | 3;
   /** Every process has a link of its own to NATS, which can be disturbed. Default false. */
   readonly hasLinks?: boolean;
+  /** After so much silence a replica's shards are taken; default 1500ms. */
+  readonly takeover?: string;
   /** More lines of each nats-server's configuration. */
   readonly natsConfig?: string;
   /** How everything reaches those: files. */
@@ -111,7 +118,8 @@ export async function startCluster(options: ClusterOptions): Promise<Cluster> {
   const hasTokens = options.httpTokens !== undefined;
   if (hasTokens) await writeFile(join(folder, 'http-tokens'), options.httpTokens, { mode: 0o600 });
   const hasLinks = options.hasLinks === true;
-  const cluster = new Cluster({ folder, servers, bus, access, hasLinks, hasTokens, resources: resources.move() });
+  const takeover = options.takeover ?? '1500ms';
+  const cluster = new Cluster({ folder, servers, bus, access, hasLinks, hasTokens, takeover, resources: resources.move() });
   if (options.isShared !== true) onTestFailed(() => void process.stderr.write(cluster.report()));
   try {
     const starting = Array.from({ length: options.replicas ?? 3 }, () => cluster.startReplica());
@@ -139,6 +147,7 @@ interface ClusterParts {
   readonly access: NatsAccess;
   readonly hasLinks: boolean;
   readonly hasTokens: boolean;
+  readonly takeover: string;
   readonly resources: AsyncDisposableStack;
 }
 
@@ -155,18 +164,20 @@ export class Cluster implements AsyncDisposable {
   readonly #access: NatsAccess;
   readonly #hasLinks: boolean;
   readonly #hasTokens: boolean;
+  readonly #takeover: string;
   readonly #links = new Map<string, Link>();
   readonly #hosts = new Map<HostKind, { readonly process: ServiceProcess; readonly natsUrl: string; id: string }>();
   #replicaCount = 0;
   #lastWords: string | undefined;
 
-  constructor({ folder, servers, bus, access, hasLinks, hasTokens, resources }: ClusterParts) {
+  constructor({ folder, servers, bus, access, hasLinks, hasTokens, takeover, resources }: ClusterParts) {
     this.#folder = folder;
     this.servers = servers;
     this.bus = bus;
     this.#access = access;
     this.#hasLinks = hasLinks;
     this.#hasTokens = hasTokens;
+    this.#takeover = takeover;
     this.#resources = resources;
   }
 
@@ -186,7 +197,7 @@ export class Cluster implements AsyncDisposable {
       MUSTER_REPLICA_ID: id,
       MUSTER_KEY_FILE: join(this.#folder, 'key'),
       MUSTER_HTTP_PORT: '0',
-      MUSTER_TAKEOVER: '1500ms',
+      MUSTER_TAKEOVER: this.#takeover,
       ...(this.#hasTokens ? { MUSTER_HTTP_TOKENS_FILE: join(this.#folder, 'http-tokens') } : {}),
     });
     const { http } = await replica.start();
@@ -302,6 +313,16 @@ export class Cluster implements AsyncDisposable {
     return pool;
   }
 
+  /** The slots of a pool, once they are in these states and no others; what is shown may be a moment old. */
+  async slotsIn(pool: string, states: readonly string[]): Promise<readonly SlotSummary[]> {
+    return eventually(async () => {
+      const slots = await this.slots(pool);
+      const found = slots.map(({ state }) => state).toSorted();
+      if (found.join() !== states.toSorted().join()) throw new Error(`not yet ${states.join()}: ${found.join()}`);
+      return slots;
+    }, SLOW);
+  }
+
   async slots(pool: string): Promise<readonly SlotSummary[]> {
     return (await this.admin({ type: 'slots', pool })).slots;
   }
@@ -338,20 +359,35 @@ export class Cluster implements AsyncDisposable {
     request: ReserveRequest & { readonly requestId: string },
     tryMs = (request.waitMs ?? 0) + 4_000,
   ): Promise<ReserveAnswer> {
-    return this.#untilAnswered(() => this.reserveOnce(pool, request, tryMs));
+    return this.#untilAnswered(async () => {
+      const answer = await this.reserveOnce(pool, request, tryMs);
+      if (!answer.ok && 'error' in answer) assertOutcome(answer.error);
+      return answer;
+    });
   }
 
-  /** Renews or releases one reservation, until somebody answers; `onTry` is called before each message. */
+  /**
+   * Renews or releases one reservation, until somebody answers; `onTry` is called before each message. A release is done, too,
+   * where a try did it whose answer did not come.
+   */
   async settle(what: 'renew' | 'release', ref: ReservationRef, onTry: () => void = () => undefined): Promise<RefResult> {
+    let tries = 0;
     return this.#untilAnswered(async () => {
       onTry();
+      tries += 1;
       const body = encode([{ id: ref.id, epoch: ref.epoch }]);
       const message = await this.bus.request(subjects[what](), body, { timeoutMs: TRY_MS });
       const answer = decode(message.data) as { readonly ok: true; readonly results: readonly RefResult[] } | ErrorAnswer;
-      if (!answer.ok) throw new Error(`${what}: ${JSON.stringify(answer.error)}`);
+      if (!answer.ok) {
+        assertOutcome(answer.error);
+        throw new Error(`${what}: ${JSON.stringify(answer.error)}`);
+      }
       const [result] = answer.results;
       if (result === undefined) throw new Error(`${what}: no result`);
-      return result;
+      if (result.ok) return result;
+      assertOutcome(result.error);
+      const isDoneBefore = what === 'release' && tries > 1 && result.error.code === 'ended' && result.error.reason === 'released';
+      return isDoneBefore ? { id: result.id, ok: true } : result;
     });
   }
 
@@ -397,8 +433,7 @@ export class Cluster implements AsyncDisposable {
   }
 
   async #untilAnswered<T>(ask: () => Promise<T>): Promise<T> {
-    const isWorthIt = (error: unknown): boolean =>
-      isMusterError(error, 'timeout') || isMusterError(error, 'no-responders') || isMusterError(error, 'disconnected');
+    const isWorthIt = (error: unknown): boolean => isMusterError(error) && UNKNOWN_OUTCOMES.includes(error.code);
     const answer = await eventually(async () => {
       try {
         return { value: await ask() };
@@ -414,6 +449,12 @@ export class Cluster implements AsyncDisposable {
 
 function programOf(service: string): string {
   return fileURLToPath(new URL(`../../../services/${service}/src/main.ts`, import.meta.url));
+}
+
+/** @throws MusterError of an answer that states nothing */
+function assertOutcome({ code, message }: ErrorAnswer['error']): void {
+  const unknown = UNKNOWN_OUTCOMES.find((one) => one === code);
+  if (unknown !== undefined) throw new MusterError(unknown, message);
 }
 
 function assertMatch<T extends object>(actual: T, expected: Partial<T>): void {
