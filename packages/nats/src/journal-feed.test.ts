@@ -15,6 +15,8 @@ class FakeServer {
   readonly logger = new MemoryLogger();
   created = '2026-01-01T00:00:00Z';
   lastSeq = 0;
+  /** Where the last message is no record. */
+  lastRecordSeq: number | undefined;
   isAnswering = true;
   /** Where each consumer so far began. */
   readonly starts: number[] = [];
@@ -47,9 +49,13 @@ class FakeServer {
       exchange: async (subject, data) => {
         if (!this.isAnswering) return { kind: 'timeout' };
         if (subject.startsWith('$JS.API.STREAM.INFO')) return answer({ created: this.created, state: { last_seq: this.lastSeq } });
+        if (subject.startsWith('$JS.API.STREAM.MSG.GET')) {
+          const seq = this.lastRecordSeq ?? this.lastSeq;
+          return answer(seq === 0 ? { error: { code: 404, err_code: 10037, description: 'no message found' } } : { message: { seq } });
+        }
         const request = decode(data) as { config: { opt_start_seq: number } };
         this.starts.push(request.config.opt_start_seq);
-        return answer({ num_pending: Math.max(0, this.lastSeq + 1 - request.config.opt_start_seq), delivered: { consumer_seq: 0 } });
+        return answer({});
       },
     };
   }
@@ -165,7 +171,7 @@ test('F3: one look at a shorter stream is not believed', async () => {
 
 test.each([
   ['ends before what was given', { lastSeq: 5, created: '2026-01-01T00:00:00Z' }],
-  ['was made anew, however long it is', { lastSeq: 100, created: SECOND }],
+  ['was made anew, however long it is', { lastSeq: 100, lastRecordSeq: 5, created: SECOND }],
 ])('F3: a stream that %s is given again from the start', async (_, stream) => {
   server.record(9, 1);
   Object.assign(server, stream);
@@ -198,6 +204,37 @@ test('F5: flow control is answered when what came before it has been given, also
   server.control(100, {}, '$JS.FC.MUSTER_x.c.1');
   server.control(100, { 'Nats-Last-Consumer': '1', 'Nats-Consumer-Stalled': '$JS.FC.MUSTER_x.c.2' });
   expect(server.published).toEqual(['$JS.FC.MUSTER_x.c.1', '$JS.FC.MUSTER_x.c.2']);
+});
+
+test('F6: a copy that is behind has nothing left, and the follower has not caught up; one that has all of it is found', async () => {
+  feed.unsubscribe();
+  server.lastSeq = 5;
+  const said: (number | string)[] = [];
+  feed = new JournalFeed(server.link, 'x', {
+    message: ({ seq }) => said.push(seq),
+    reset: () => said.push('reset'),
+    caughtUp: () => said.push('caught up'),
+  });
+  await server.clock.settle();
+  expect(said).toEqual([]);
+  server.record(3, 1, 0);
+  expect(said).toEqual([3]);
+  server.heartbeat(1);
+  await server.clock.settle();
+  expect(server.starts).toEqual([1, 1, 4]);
+  server.record(5, 1, 0);
+  expect(said).toEqual([3, 5, 'caught up']);
+});
+
+test('F6: what was last and is gone is waited for no longer', async () => {
+  feed.unsubscribe();
+  server.lastSeq = 5;
+  feed = new JournalFeed(server.link, 'x', { message: () => undefined, reset: () => undefined, caughtUp: () => given.push('again') });
+  await server.clock.settle();
+  server.lastRecordSeq = 0;
+  server.heartbeat(0);
+  await server.clock.settle();
+  expect(given).toEqual(['caught up', 'again']);
 });
 
 test('an ended feed gives nothing more and takes its consumer with it', async () => {

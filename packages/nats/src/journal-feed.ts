@@ -8,10 +8,12 @@
 //       was paused may answer with an old state.
 //   F4. Silence is counted in ticks that ran, not in time: a process that was stopped is not a stream that stalled.
 //   F5. Flow control bounds what is on its way; the follower's turn ends before the next record is read.
+//   F6. The follower has caught up when it has the last record that the stream's leader had. What the consumer says is left
+//       does not count: it may be made on a copy that is behind.
 import type { JournalFollower, Subscription, Timer } from '@muster/ports';
 import { stores, subjects } from '@muster/protocol';
 import type { Msg } from '@nats-io/transport-node';
-import { askJetStream } from './jetstream-api.ts';
+import { askJetStream, JETSTREAM_ERRORS, JetStreamRefusal } from './jetstream-api.ts';
 import type { NatsLink } from './nats-link.ts';
 
 const HEARTBEAT_MS = 2000;
@@ -33,11 +35,6 @@ interface StreamInfo {
   readonly created: string;
   readonly state: { readonly last_seq: number };
 }
-interface ConsumerInfo {
-  readonly num_pending: number;
-  readonly delivered: { readonly consumer_seq: number };
-}
-
 /** One consumer, from its making until it is given up. */
 interface Attachment {
   readonly consumer: string;
@@ -105,6 +102,8 @@ export class JournalFeed implements Subscription {
     try {
       const stream = await askJetStream<StreamInfo>(this.#link, `STREAM.INFO.${this.#stream}`);
       if (attempt !== this.#attempt || !this.#isTrusted(stream)) return;
+      if (this.#caughtUpAt !== undefined) this.#caughtUpAt = await this.#lastRecordSeq();
+      if (attempt !== this.#attempt) return;
       await this.#consume(attempt);
       this.#isTroubled = false;
     } catch (error) {
@@ -143,6 +142,22 @@ export class JournalFeed implements Subscription {
     return !this.#isEnded;
   }
 
+  /** Of the leader, for the stream's own last message may be no record; 0 where there is none. */
+  async #lastRecordSeq(): Promise<number> {
+    try {
+      const query = { last_by_subj: this.#filter };
+      const { message } = await askJetStream<{ readonly message: { readonly seq: number } }>(
+        this.#link,
+        `STREAM.MSG.GET.${this.#stream}`,
+        query,
+      );
+      return message.seq;
+    } catch (error) {
+      if (error instanceof JetStreamRefusal && error.errCode === JETSTREAM_ERRORS.noMessageFound) return 0;
+      throw error;
+    }
+  }
+
   async #consume(attempt: number): Promise<void> {
     const consumer = `muster-${this.#link.random.id(20)}`;
     const inbox = this.#link.makeInbox();
@@ -153,7 +168,7 @@ export class JournalFeed implements Subscription {
     };
     this.#attachment = attachment;
     this.#silentTicks = 0;
-    const info = await askJetStream<ConsumerInfo>(this.#link, `CONSUMER.CREATE.${this.#stream}.${consumer}.${this.#filter}`, {
+    await askJetStream(this.#link, `CONSUMER.CREATE.${this.#stream}.${consumer}.${this.#filter}`, {
       stream_name: this.#stream,
       config: {
         name: consumer,
@@ -171,7 +186,7 @@ export class JournalFeed implements Subscription {
       },
     });
     if (attempt !== this.#attempt) return;
-    if (info.num_pending === 0 && info.delivered.consumer_seq === 0 && attachment.consumerSeq === 0) this.#setCaughtUp();
+    this.#tellIfCaughtUp();
   }
 
   #onMessage(attachment: Attachment, message: Msg): void {
@@ -188,13 +203,13 @@ export class JournalFeed implements Subscription {
       return;
     }
     attachment.consumerSeq = delivery.consumerSeq;
-    const { seq, timeMs, pending } = delivery;
+    const { seq, timeMs } = delivery;
     if (seq <= this.#seenSeq) return;
     this.#seenSeq = seq;
     try {
       this.#follower.message({ shard: message.subject.slice(this.#prefixLength), seq, timeMs, data: message.data });
     } finally {
-      if (this.#caughtUpAt !== undefined && (pending === 0 || seq >= this.#caughtUpAt)) this.#setCaughtUp();
+      this.#tellIfCaughtUp();
     }
   }
 
@@ -208,12 +223,13 @@ export class JournalFeed implements Subscription {
     if (resume !== '') this.#link.publish(resume, NOTHING);
     const lastConsumerSeq = message.headers.get('Nats-Last-Consumer');
     if (lastConsumerSeq === '') return;
-    if (Number(lastConsumerSeq) === attachment.consumerSeq) this.#setCaughtUp();
-    else void this.#attach();
+    // Idle and not caught up: this copy is behind, or what was last is gone.
+    const isIdle = resume === '';
+    if (Number(lastConsumerSeq) !== attachment.consumerSeq || (isIdle && this.#caughtUpAt !== undefined)) void this.#attach();
   }
 
-  #setCaughtUp(): void {
-    if (this.#caughtUpAt === undefined || this.#isEnded) return;
+  #tellIfCaughtUp(): void {
+    if (this.#caughtUpAt === undefined || this.#seenSeq < this.#caughtUpAt || this.#isEnded) return;
     this.#caughtUpAt = undefined;
     this.#follower.caughtUp();
   }
@@ -237,13 +253,12 @@ export class JournalFeed implements Subscription {
 }
 
 /** The reply subject of a delivery: `$JS.ACK.[<domain>.<account>.]<stream>.<consumer>.<times>.<seq>.<consumer seq>.<ns>.<pending>`. */
-function parseDelivery(reply: string): { seq: number; consumerSeq: number; timeMs: number; pending: number } {
+function parseDelivery(reply: string): { seq: number; consumerSeq: number; timeMs: number } {
   const tokens = reply.split('.');
   const at = tokens.length === 9 ? 5 : 7;
   return {
     seq: Number(tokens[at]),
     consumerSeq: Number(tokens[at + 1]),
     timeMs: Number(tokens[at + 2]) / 1e6,
-    pending: Number(tokens[at + 3]),
   };
 }
