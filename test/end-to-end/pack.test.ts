@@ -35,7 +35,7 @@ test('the built packages can be packed, installed, imported and run', { timeout:
   }
 
   await writeFile(join(folder.path, 'package.json'), JSON.stringify({ name: 'application', private: true, type: 'module' }));
-  await run('npm', ['install', '--no-audit', '--no-fund', ...tarballs], { cwd: folder.path });
+  await run('npm', ['install', '--no-audit', '--no-fund', '--prefer-offline', '--fetch-retries=5', ...tarballs], { cwd: folder.path });
 
   const { stdout: exported } = await run(
     process.execPath,

@@ -13,6 +13,8 @@ it('a replica shows its health, its metrics and the cluster over HTTP', async ()
   await using plain = await cluster.plain();
   const published: string[] = [];
   for (const subject of ['muster.v1.events.>', '$KV.>']) plain.subscribe(subject, (message) => published.push(message.text));
+  // On their way to the server before anything is published.
+  expect(await plain.request('muster.v1.pools', '{}')).toMatchObject({ ok: true });
   const granted = await cluster.reserve('pool', { org: 'acme', requestId: 'request-id-of-acme', ttlMs: 600_000 });
   if (!granted.ok) throw new Error(JSON.stringify(granted));
   const { reservation } = granted;

@@ -28,7 +28,8 @@ export function findPlanted(name: string, seeds: number): Promise<Found | undefi
       if (violation !== undefined) found ??= { seed, rule: violation.rule, said: violation.said };
     });
     child.on('error', reject);
-    child.on('exit', (code) =>
+    // Its messages have all come by then.
+    child.on('close', (code) =>
       code === 0 ? done(found) : reject(new Error(`'${name}': the simulator ended with ${code}: ${complaints}`)),
     );
   });
