@@ -22,7 +22,7 @@ const runs = [...natsServerBinaries().map((nats) => ({ nats, replicas: 3 })), { 
 }));
 
 describe.each(runs)('on nats-server $version with $replicas replicas', ({ nats, replicas }) => {
-  it('thirty tenants and a floor of five are one intent of 35 when cold, one of thirty more when warm', async ({ annotate }) => {
+  it('thirty tenants and a floor of five are one intent of 35 when cold, thirty more when warm', async ({ annotate }) => {
     await using cluster = await startCluster({
       nats,
       replicas,

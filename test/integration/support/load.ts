@@ -21,9 +21,12 @@ export interface LoadOptions {
 const PAUSE_MS = 40;
 /** As long as a pool lets anybody wait. */
 const WAIT_MS = BUDGETS.waitMaxMs;
-const LEASE_MS = 3_000;
+const LEASE_MS = 60_000;
+/** Of one that is kept for longer than it: its client may stand still for some seconds before a renewal. */
+const KEPT_LEASE_MS = 8_000;
+const KEPT_MS = 10_000;
 /** Every so many rounds a client keeps its reservation for longer than the lease. */
-const KEEP_EVERY = 20;
+const KEEP_EVERY = 100;
 
 /** Tenants that are at it until they are stopped. */
 export class Load {
@@ -117,7 +120,9 @@ export class Load {
     const requestId = `${org}-${n}`;
     const askedMs = performance.now();
     history.note({ type: 'asked', request: requestId, pool, org });
-    const reservation = await client.reserve(pool, { org, requestId, waitMs: WAIT_MS, ttlMs: LEASE_MS }).catch((error: unknown) => {
+    const isKept = n % KEEP_EVERY === 0;
+    const ttlMs = isKept ? KEPT_LEASE_MS : LEASE_MS;
+    const reservation = await client.reserve(pool, { org, requestId, waitMs: WAIT_MS, ttlMs }).catch((error: unknown) => {
       if (error instanceof MissError || isMusterError(error, 'ended')) history.note({ type: 'refused', request: requestId });
       throw error;
     });
@@ -126,7 +131,7 @@ export class Load {
     this.#slowestMs = Math.max(this.#slowestMs, performance.now() - askedMs);
     reservation.onLost((reason) => history.note({ type: 'lost', slot, epoch, reason }));
     // Some are kept for longer than their lease, and live on the client's renewals.
-    if (n % KEEP_EVERY === 0) await passed(LEASE_MS * 1.5, undefined, { signal: this.#stop.signal }).catch(() => undefined);
+    if (isKept) await passed(KEPT_MS, undefined, { signal: this.#stop.signal }).catch(() => undefined);
     // Until somebody answers: an election of NATS may last for longer than the client tries.
     await eventually(async () => {
       history.note({ type: 'releasing', slot, epoch });
