@@ -87,7 +87,7 @@ test('records are put evenly, a slot at most once a second, each in its turn', a
   const { clock, values, inspect } = start();
   for (let n = 0; n < 30; n += 1) inspect(`demo-${n}`, 'warm');
   await clock.run(100);
-  expect(values.map(([key]) => key)).toEqual(Array.from({ length: 10 }, (_, n) => `demo-${n}`));
+  expect(values.map(([key]) => key)).toEqual(Array.from({ length: 20 }, (_, n) => `demo-${n}`));
   for (let ms = 0; ms < 3_000; ms += 50) {
     inspect('demo-0', 'reserved.active');
     await clock.run(50);

@@ -14,8 +14,8 @@ const FLUSH_MS = 50;
 const EVENTS_PER_SECOND = 200;
 /** A slot's record is put at most once in this time. */
 const PUT_MS = 1_000;
-/** 100 a second, evenly: many at once would hold up the appends that are under way beside them. */
-const PUTS_PER_FLUSH = 5;
+/** 200 a second, evenly: many at once would hold up the appends that are under way beside them. */
+const PUTS_PER_FLUSH = 10;
 const PENDING_MAX = 20_000;
 
 export class Inspection {
