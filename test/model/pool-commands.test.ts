@@ -170,6 +170,17 @@ async function askUntilAnswered({ cluster }: Real, subject: string, body: unknow
   }
 }
 
+/** Whoever was refused takes back its id: a copy of its request that was late may be granted yet (decision 0013). */
+function takeBackRefused(model: PoolModel, real: Real): void {
+  for (const { id, org, given, isOver } of model.requests.values()) {
+    if (given !== undefined || isOver) continue;
+    const cancelled = askUntilAnswered(real, subjects.cancel(), { pool: 'demo', org, requestId: id }).then(
+      () => void real.open.delete(cancelled),
+    );
+    real.open.add(cancelled);
+  }
+}
+
 async function settle(real: Real, subject: string, ref: { readonly id: string; readonly epoch: number }): Promise<string> {
   const answer = (await askUntilAnswered(real, subject, [ref])) as { readonly results?: readonly RefResult[] };
   const [result] = answer.results ?? [];
@@ -203,6 +214,8 @@ test.each(['same-org', 'shared', 'single-use'])(
       const model = new PoolModel(CAPS);
       const real: Real = { cluster, scheduler, open: new Set(), broken: [] };
       await fc.scheduledModelRun(scheduler, () => ({ model, real }), todo);
+      await cluster.clock.runUntil(() => real.open.size === 0);
+      takeBackRefused(model, real);
       await cluster.clock.runUntil(() => real.open.size === 0);
       await cluster.clock.run(SETTLED_MS);
       expect(real.broken).toEqual([]);
