@@ -5,6 +5,8 @@ import { join } from 'node:path';
 export interface Environment {
   /** `MUSTER_NATS_URL`: the servers of the cluster, comma-separated. */
   readonly natsUrl: string | undefined;
+  /** `MUSTER_NATS_REPLICAS`: copies of the journals, in the place of the file's `nats.replicas`. */
+  readonly natsReplicas: number | undefined;
   /** `MUSTER_NATS_SERVER`: the nats-server program to run. */
   readonly natsServer: string | undefined;
   /** `MUSTER_NATS_RELEASES`: where releases of nats-server are fetched from. */
@@ -23,9 +25,11 @@ export interface Environment {
 /** Reads it once; an empty variable counts as none. */
 export function readEnvironment(env: Readonly<Record<string, string | undefined>> = process.env): Environment {
   const runtimeFolder = given(env['XDG_RUNTIME_DIR']);
+  const natsReplicas = Number(given(env['MUSTER_NATS_REPLICAS']));
   const cacheHome = given(env['XDG_CACHE_HOME']) ?? join(homedir(), '.cache');
   return {
     natsUrl: given(env['MUSTER_NATS_URL']),
+    natsReplicas: Number.isInteger(natsReplicas) ? natsReplicas : undefined,
     natsServer: given(env['MUSTER_NATS_SERVER']),
     natsReleases: given(env['MUSTER_NATS_RELEASES']),
     path: env['PATH'] ?? '',

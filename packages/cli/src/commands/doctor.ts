@@ -69,7 +69,7 @@ async function examineServers(context: CliContext, options: DoctorOptions, parse
     ];
   }
   try {
-    const facts = { cluster: parsed.cluster.name, replicas: parsed.natsReplicas, role: options.role };
+    const facts = { cluster: parsed.cluster.name, replicas: context.environment.natsReplicas ?? parsed.natsReplicas, role: options.role };
     const inspection = await nats.inspect(facts);
     const monitoring = options.monitoring === undefined ? undefined : await varzOf(options.monitoring);
     const seen = examineNats({ inspection, ...facts, monitoring });

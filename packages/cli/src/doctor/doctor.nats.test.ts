@@ -24,13 +24,16 @@ beforeEach(() => {
 });
 afterEach(() => rmSync(folder, { recursive: true, force: true }));
 
-async function doctor(line: string): Promise<{ readonly code: number; readonly findings: readonly Finding[]; readonly err: string }> {
+async function doctor(
+  line: string,
+  more: Readonly<Record<string, string>> = {},
+): Promise<{ readonly code: number; readonly findings: readonly Finding[]; readonly err: string }> {
   const out: string[] = [];
   const err: string[] = [];
   const dial = ({ servers, access }: NatsTarget) => connectNats({ servers, name: 'doctor', ...tools, ...access });
   const code = await runMuster(`doctor --json ${line}`.trim().split(' '), {
     ...tools,
-    environment: readEnvironment({ XDG_RUNTIME_DIR: folder }),
+    environment: readEnvironment({ XDG_RUNTIME_DIR: folder, ...more }),
     folder,
     out: (text) => out.push(text),
     err: (text) => err.push(text),
@@ -171,6 +174,8 @@ describe.each(natsServerBinaries())('on nats-server $version', ({ path, version 
     const { code, findings } = await doctor(`--nats ${server.url}`);
     expect(code).toBe(1);
     expect(only(findings, 'journals').mend).toContain('set nats.replicas to 1');
+    const { findings: asWanted } = await doctor(`--nats ${server.url}`, { MUSTER_NATS_REPLICAS: '1' });
+    expect(only(asWanted, 'journals').level).toBe('ok');
     expect(only(findings, 'version').level).toBe(isOld ? 'problem' : 'ok');
   });
 
