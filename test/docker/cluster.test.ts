@@ -83,6 +83,8 @@ describe.skipIf(why !== undefined)(`docker compose --profile cluster${why === un
   test('how many servers there are is decided at the first start', async () => {
     await using project = await composeProject({ config: { cluster: { name: 'single' }, pools: {} } });
     await project.do('up', '--detach', '--wait', 'control-plane');
+    // Of this project's configuration, not of the image's.
+    expect(await project.do('run', '--rm', '-T', 'muster', 'doctor')).toContain('cluster single');
     const { code, all } = await project.compose('--profile', 'cluster', 'up', '--detach', '--wait', 'control-plane');
     expect(code).not.toBe(0);
     expect(all).toContain('set-up-cluster');
