@@ -1,5 +1,5 @@
 import { once } from 'node:events';
-import { createServer, type Socket } from 'node:net';
+import { type AddressInfo, createConnection, createServer, type Socket } from 'node:net';
 import { MemoryLogger, SystemClock, SystemRandom } from '@muster/ports';
 import { encode } from '@muster/protocol';
 import { appendValue, eventually, natsServerBinaries, startNatsCluster, startNatsWorld } from '@muster/testkit';
@@ -94,6 +94,27 @@ describe.each(natsServerBinaries())('the start-up gate on nats-server $version',
     const credentials = { kind: 'user', user: 'muster', password: 's3 cret' } as const;
     expect((await world.connect('by options', { credentials })).bus.isConnected).toBe(true);
     await expect(world.connect('nobody')).rejects.toMatchObject({ code: 'unauthorized' });
+  });
+
+  test('a server that has given up waiting for credentials has not refused them', async () => {
+    let [dials, late, port] = [0, 1, 0];
+    await using front = createServer((socket) => {
+      dials += 1;
+      socket.on('error', () => undefined);
+      if (dials <= late)
+        return void socket.end(`INFO {"version":"2.15.1","max_payload":1048576}\r\n-ERR 'Authentication Timeout'\r\n`).resume();
+      const through = createConnection(port, '127.0.0.1').on('error', () => socket.destroy());
+      socket.pipe(through).pipe(socket);
+    }).listen(0, '127.0.0.1');
+    await once(front, 'listening');
+    await using world = await startNatsWorld({ binary: path, config: 'authorization { user: "muster", password: "secret" }' });
+    ({ port } = world.server);
+    const servers = [`nats://muster:secret@127.0.0.1:${(front.address() as AddressInfo).port}`];
+    expect((await world.connect('late', { servers })).bus.isConnected).toBe(true);
+    expect(dials).toBe(2);
+    late = Number.POSITIVE_INFINITY;
+    await expect(world.connect('always late', { servers })).rejects.toMatchObject({ code: 'disconnected' });
+    expect(dials).toBe(2 + 3);
   });
 
   test('where no server answers it fails, or waits for one when told to', async () => {

@@ -36,6 +36,8 @@ export interface NatsConnected {
 }
 
 const DIAL_TIMEOUT_MS = 5000;
+/** By a process that is too late with its credentials. */
+const DIALS = 3;
 /** Together with two unanswered pings: a dead link is noticed in 10 to 15 s. */
 const PING_MS = 5000;
 const REDIAL_MIN_MS = 100;
@@ -71,7 +73,7 @@ export async function connectNats(options: NatsOptions): Promise<NatsConnected> 
   };
   const failure = (cause: unknown): MusterError => toFailure(cause, options, addresses);
   try {
-    const connection = await (options.waitOnFirstConnect === true ? waitForConnection(settings, options, failure) : connect(settings));
+    const connection = await (options.waitOnFirstConnect === true ? waitForConnection(settings, options, failure) : dial(settings));
     const link = new NatsLink(connection, { clock, random, logger, ...(inboxPrefix === undefined ? {} : { inboxPrefix }) });
     return {
       bus: new NatsMessageBus(link),
@@ -82,6 +84,22 @@ export async function connectNats(options: NatsOptions): Promise<NatsConnected> 
   } catch (cause) {
     throw failure(cause);
   }
+}
+
+/** A process that stood still while it said who it is has not been refused: it says it again. */
+async function dial(settings: NodeConnectionOptions): Promise<NatsConnection> {
+  for (let left = DIALS - 1; ; left -= 1) {
+    try {
+      return await connect(settings);
+    } catch (cause) {
+      if (left === 0 || !isTooLate(cause)) throw cause;
+    }
+  }
+}
+
+/** A server waits for credentials for 2 s, unless its configuration says otherwise. */
+function isTooLate(cause: unknown): boolean {
+  return cause instanceof Error && /authentication timeout/i.test(cause.message);
 }
 
 /** Dials until a server answers. The client keeps to itself why none does: from time to time that is found out, and logged. */
@@ -104,7 +122,7 @@ async function waitForConnection(
   };
   let timer = clock.setTimer(FIRST_WORD_MS, () => void ask());
   try {
-    return await connect(settings);
+    return await dial(settings);
   } finally {
     isWaiting = false;
     timer.cancel();
@@ -113,7 +131,7 @@ async function waitForConnection(
 
 function toFailure(cause: unknown, { tls }: NatsOptions, addresses: readonly Address[]): MusterError {
   const said = cause instanceof Error ? cause.message : String(cause);
-  const isRefused = cause instanceof Error && /authorization|authentication/i.test(`${cause.name} ${said}`);
+  const isRefused = !isTooLate(cause) && cause instanceof Error && /authorization|authentication/i.test(`${cause.name} ${said}`);
   const where = addresses.map(({ server }) => server).join(', ');
   const problem = tlsProblemOf(cause, tls);
   return new MusterError(isRefused ? 'unauthorized' : 'disconnected', `NATS at ${where}: ${problem?.says ?? said}`, {
