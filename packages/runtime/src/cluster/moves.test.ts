@@ -37,6 +37,27 @@ it('hands over on stop: the heir owns the shard at once, and no request is lost 
   expect(await ask(b, cluster.clock, 'ada', deposit)).toMatchObject({ reply: asked + 1 });
 });
 
+it('a shard whose heir is faster than the acknowledgement of the handover was handed over, not lost', async () => {
+  const cluster = new TestCluster();
+  const a = await cluster.startBank('a');
+  const b = await cluster.start('b', [bank()]);
+  await cluster.clock.run(2_000);
+  a.journal.choose = (_shard, data) =>
+    new TextDecoder().decode(data).includes('"handover"') ? { kind: 'delay', delayMs: 100 } : undefined;
+  const stopping = a.runtime.stop(5_000);
+  await cluster.clock.runUntil(() => b.runtime.isOwned('bank'));
+  const said = () => a.logger.lines.map(({ message }) => message).filter((message) => message.startsWith('shard '));
+  // Only the heir knows yet.
+  expect(said()).toEqual(['shard taken']);
+  const takenAtMs = cluster.clock.monotonicMs();
+  await cluster.clock.resolve(stopping);
+  // And it waits for the heir no longer, which has it.
+  expect(cluster.clock.monotonicMs() - takenAtMs).toBeLessThan(200);
+  expect(said()).toEqual(['shard taken', 'shard handed over']);
+  expect(a.metrics.value('muster_deposed_total')).toBe(0);
+  expect(await ask(b, cluster.clock, 'ada', deposit)).toMatchObject({ reply: 1 });
+});
+
 it('makes durable what was decided when it stops alone', async () => {
   const cluster = new TestCluster();
   const a = await cluster.startBank('a');

@@ -52,6 +52,8 @@ interface Holding {
   openFallback: Timer | undefined;
   isAcknowledged: boolean;
   isMoving: boolean;
+  /** Its handover was followed: it is stored, whenever its acknowledgement comes. */
+  isGiven: boolean;
   sinceMs: number;
 }
 
@@ -130,10 +132,14 @@ export class Ownership {
     const { by, replica, liveness } = this.#options;
     const { shard } = shadow;
     const holding = this.#holdings.get(shard);
-    if (record.type === 'handover') this.#quietTicks = TICKS_PER_TAKEOVER;
+    if (record.type === 'handover') {
+      this.#quietTicks = TICKS_PER_TAKEOVER;
+      if (record.by === by && record.epoch === holding?.chain.epoch) holding.isGiven = true;
+    }
     if (record.type === 'epoch' && record.by !== by) {
       this.#forgetHandedOver(shard);
-      if (holding !== undefined && record.epoch >= holding.chain.epoch) holding.chain.depose('another replica has taken the shard');
+      // One that was given away is not lost, also where the heir is faster than the acknowledgement of the handover.
+      if (holding?.isGiven === false && record.epoch >= holding.chain.epoch) holding.chain.depose('another replica has taken the shard');
     }
     if (holding?.live === undefined && holding?.isAcknowledged === true && record.by === by) this.#open(holding);
     holding?.snapshotter?.consider();
@@ -264,6 +270,7 @@ export class Ownership {
       openFallback: undefined,
       isAcknowledged: false,
       isMoving: false,
+      isGiven: false,
       sinceMs: clock.monotonicMs(),
     };
     this.#holdings.set(shard, holding);
@@ -348,7 +355,7 @@ export class Ownership {
   /** Stops deciding, and hands over where there is an heir. */
   async #part(holding: Holding, heir: string | undefined): Promise<void> {
     const { shard, live } = holding;
-    const { logger, liveness } = this.#options;
+    const { logger, liveness, follower } = this.#options;
     if (live === undefined) {
       this.#drop(holding, 'stopped');
       return;
@@ -364,7 +371,8 @@ export class Ownership {
     logger.info({ shard, to: heir }, 'shard handed over');
     this.#holdings.delete(shard);
     // Requests still come here until the heir has it; they are refused, which costs their askers one more try.
-    this.#handedOver.set(shard, { commands: holding.commands, ticks: TICKS_PER_TAKEOVER });
+    if ((follower.shadow(shard)?.epoch ?? 0) > holding.chain.epoch) holding.commands?.unsubscribe();
+    else this.#handedOver.set(shard, { commands: holding.commands, ticks: TICKS_PER_TAKEOVER });
     live.close('handed-over');
     liveness.heardShard(shard);
     this.#countOwned();
