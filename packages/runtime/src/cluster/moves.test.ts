@@ -58,6 +58,21 @@ it('a shard whose heir is faster than the acknowledgement of the handover was ha
   expect(await ask(b, cluster.clock, 'ada', deposit)).toMatchObject({ reply: 1 });
 });
 
+it('hands a shard over once, also when it is stopped while a handover of its is unresolved', async () => {
+  const cluster = new TestCluster();
+  const definitions = ['one', 'two'].map((shard) => bank({ shard }));
+  const a = await cluster.start('a', definitions);
+  await cluster.clock.runUntil(() => a.runtime.isOwned('one') && a.runtime.isOwned('two'));
+  const b = await cluster.start('b', definitions);
+  let handovers = 0;
+  a.journal.choose = (_shard, data) =>
+    new TextDecoder().decode(data).includes('"handover"') && ++handovers === 1 ? { kind: 'not-stored', reason: 'in-flight' } : undefined;
+  await cluster.clock.runUntil(() => handovers > 0, 60_000);
+  await cluster.clock.resolve(a.runtime.stop(5_000));
+  await cluster.clock.runUntil(() => b.runtime.isOwned('one') && b.runtime.isOwned('two'));
+  for (const shard of ['one', 'two']) expect(types(cluster, shard).filter((type) => type === 'handover')).toHaveLength(1);
+});
+
 it('makes durable what was decided when it stops alone', async () => {
   const cluster = new TestCluster();
   const a = await cluster.startBank('a');

@@ -51,7 +51,8 @@ interface Holding {
   commands: Subscription | undefined;
   openFallback: Timer | undefined;
   isAcknowledged: boolean;
-  isMoving: boolean;
+  /** It is being given away, or up. */
+  parting: Promise<void> | undefined;
   /** Its handover was followed: it is stored, whenever its acknowledgement comes. */
   isGiven: boolean;
   sinceMs: number;
@@ -269,7 +270,7 @@ export class Ownership {
       commands: undefined,
       openFallback: undefined,
       isAcknowledged: false,
-      isMoving: false,
+      parting: undefined,
       isGiven: false,
       sinceMs: clock.monotonicMs(),
     };
@@ -352,15 +353,19 @@ export class Ownership {
     this.#countOwned();
   }
 
-  /** Stops deciding, and hands over where there is an heir. */
-  async #part(holding: Holding, heir: string | undefined): Promise<void> {
+  /** Stops deciding, and hands over where there is an heir. Once: nothing follows a handover, and a stop may come while one is under way. */
+  #part(holding: Holding, heir: string | undefined): Promise<void> {
+    holding.parting ??= this.#giveUp(holding, heir);
+    return holding.parting;
+  }
+
+  async #giveUp(holding: Holding, heir: string | undefined): Promise<void> {
     const { shard, live } = holding;
     const { logger, liveness, follower } = this.#options;
     if (live === undefined) {
       this.#drop(holding, 'stopped');
       return;
     }
-    holding.isMoving = true;
     holding.snapshotter?.cancel();
     const isLast = await live.leave(heir);
     if (!isLast || this.#holdings.get(shard) !== holding) return;
@@ -393,7 +398,7 @@ export class Ownership {
 
   #balance(): void {
     const { replica, clock, stayMs, moveAfterMs, liveness } = this.#options;
-    if (this.#isStopping || [...this.#holdings.values()].some(({ live, isMoving }) => live === undefined || isMoving)) return;
+    if (this.#isStopping || [...this.#holdings.values()].some(({ live, parting }) => live === undefined || parting !== undefined)) return;
     const nowMs = clock.monotonicMs();
     const shards = [...this.#holdings.keys()];
     const movable = [...this.#holdings.values()].filter(({ sinceMs, live }) => nowMs - sinceMs >= stayMs && live?.isFrozen === false);
