@@ -2,7 +2,8 @@
 import type { Journal, LatestValues } from '@muster/ports';
 import { isMusterError, MusterError, stores, subjects } from '@muster/protocol';
 import { assertOneWinner } from './append-race.ts';
-import { askJetStream, JETSTREAM_ERRORS, JetStreamRefusal, toUnavailable } from './jetstream-api.ts';
+import { findOrCreateStream } from './find-or-create-stream.ts';
+import { askJetStream, isRefusal, JETSTREAM_ERRORS, JetStreamRefusal, toUnavailable } from './jetstream-api.ts';
 import { NatsJournal } from './nats-journal.ts';
 import { NatsLatestValues } from './nats-latest-values.ts';
 import type { NatsLink } from './nats-link.ts';
@@ -28,19 +29,11 @@ export interface ClusterStore {
   close(): void;
 }
 
-interface StreamInfo {
-  readonly created: string;
-  readonly config: Readonly<Record<string, unknown>>;
-  readonly state: { readonly last_seq: number };
-}
-
 /** Compare-and-set works from here on, on one replica; older ones were not tried. */
 const VERSION_MIN = '2.9.10';
 /** Below it, more than one conditional write to a replicated stream wins (2.9.10: in 261 of 300 races). */
 const CLUSTER_VERSION_MIN = '2.11.0';
 const STREAM_PREFIX = stores.stream('');
-/** The copies of a stream agree on their first leader before it is there. */
-const CREATE_TIMEOUT_MS = 10_000;
 const RETRY_MS = 250;
 const PATIENCE_MS = 30_000;
 
@@ -55,7 +48,7 @@ export async function openClusterStore(link: NatsLink, options: ClusterStoreOpti
 
   const wanted = journalSettings(stores.stream(cluster), [subjects.journals(cluster), subjects.parts(cluster)], replicas);
   await patiently(() => assertOnlyCluster(link, wanted.name));
-  const stream = await patiently(() => findOrCreate(link, wanted));
+  const stream = await patiently(() => findOrCreateStream(link, wanted));
   assertSettings(wanted, stream.config);
   // Two first starts at the same moment do not see each other before both streams are there.
   await patiently(() => assertOnlyCluster(link, wanted.name));
@@ -64,7 +57,7 @@ export async function openClusterStore(link: NatsLink, options: ClusterStoreOpti
   await patiently(() => assertOneWinner(journal, cluster, link.random.id()));
 
   const bucket = bucketSettings(stores.slotsBucket(cluster), replicas);
-  const values = await patiently(() => findOrCreate(link, bucket));
+  const values = await patiently(() => findOrCreateStream(link, bucket));
   for (const { setting, wanted: ours, found } of differences(bucket, values.config)) {
     link.logger.warn({ bucket: bucket.name, setting, wanted: ours, found }, 'the bucket of latest values has another setting');
   }
@@ -146,30 +139,6 @@ async function assertOnlyCluster(link: NatsLink, ours: string): Promise<void> {
   );
 }
 
-async function findOrCreate(link: NatsLink, wanted: StreamSettings): Promise<StreamInfo> {
-  try {
-    return await askJetStream<StreamInfo>(link, `STREAM.INFO.${wanted.name}`);
-  } catch (error) {
-    if (!isRefusal(error, JETSTREAM_ERRORS.streamNotFound)) throw error;
-  }
-  try {
-    return await askJetStream<StreamInfo>(link, `STREAM.CREATE.${wanted.name}`, wanted, CREATE_TIMEOUT_MS);
-  } catch (error) {
-    // Somebody else was faster, with settings that are compared by the caller.
-    if (isRefusal(error, JETSTREAM_ERRORS.streamNameInUse)) return askJetStream<StreamInfo>(link, `STREAM.INFO.${wanted.name}`);
-    if (isMusterError(error, 'unauthorized')) {
-      throw new MusterError(
-        'unauthorized',
-        `${wanted.name} is not there, and this NATS user may not make it: run muster nats-setup first`,
-        {
-          cause: error,
-        },
-      );
-    }
-    throw error;
-  }
-}
-
 function assertSettings(wanted: StreamSettings, found: Readonly<Record<string, unknown>>): void {
   const [first, ...rest] = differences(wanted, found);
   if (first === undefined) return;
@@ -189,10 +158,6 @@ function isPassing(error: unknown): boolean {
     isRefusal(error, JETSTREAM_ERRORS.noSuitablePeers) ||
     isMusterError(error, 'journal-unavailable')
   );
-}
-
-function isRefusal(error: unknown, errCode: number): boolean {
-  return error instanceof JetStreamRefusal && error.errCode === errCode;
 }
 
 /** Tries again while JetStream has no leader, or too few servers; a refusal that time does not change is thrown at once. */

@@ -1,7 +1,7 @@
 // A look at a NATS server and at what a cluster keeps there, for people: changes nothing, decides nothing.
 import { isMusterError, stores, subjects } from '@muster/protocol';
 import { permissionsOf, type Role } from './access/roles.ts';
-import { askJetStream, JETSTREAM_ERRORS, JetStreamRefusal } from './jetstream-api.ts';
+import { askJetStream, isRefusal, JETSTREAM_ERRORS } from './jetstream-api.ts';
 import type { NatsLink } from './nats-link.ts';
 import { type Difference, differences, journalSettings } from './stream-settings.ts';
 
@@ -111,7 +111,7 @@ async function look<T>(see: () => Promise<T>): Promise<T | NotSeen> {
     return await see();
   } catch (error) {
     const why = error instanceof Error ? error.message : String(error);
-    if (error instanceof JetStreamRefusal && error.errCode === JETSTREAM_ERRORS.streamNotFound) return { kind: 'missing', why };
+    if (isRefusal(error, JETSTREAM_ERRORS.streamNotFound)) return { kind: 'missing', why };
     if (isMusterError(error, 'unauthorized')) return { kind: 'unauthorized', why };
     return { kind: 'unavailable', why };
   }

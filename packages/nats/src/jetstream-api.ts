@@ -19,6 +19,8 @@ export const JETSTREAM_ERRORS = {
   notEnabledForAccount: 10039,
   streamNameInUse: 10058,
   streamNotFound: 10059,
+  /** With those of another stream. */
+  subjectsOverlap: 10065,
   wrongLastSequence: 10071,
   storeFailed: 10077,
   notEnabled: 10076,
@@ -39,6 +41,11 @@ export class JetStreamRefusal extends Error {
     this.name = 'JetStreamRefusal';
     this.errCode = error.err_code ?? 0;
   }
+}
+
+/** JetStream said no, with this `err_code`. */
+export function isRefusal(error: unknown, errCode: number): boolean {
+  return error instanceof JetStreamRefusal && error.errCode === errCode;
 }
 
 /**

@@ -13,7 +13,7 @@
 import type { JournalFollower, Subscription, Timer } from '@muster/ports';
 import { stores, subjects } from '@muster/protocol';
 import type { Msg } from '@nats-io/transport-node';
-import { askJetStream, JETSTREAM_ERRORS, JetStreamRefusal } from './jetstream-api.ts';
+import { askJetStream, isRefusal, JETSTREAM_ERRORS } from './jetstream-api.ts';
 import type { NatsLink } from './nats-link.ts';
 
 const HEARTBEAT_MS = 2000;
@@ -153,7 +153,7 @@ export class JournalFeed implements Subscription {
       );
       return message.seq;
     } catch (error) {
-      if (error instanceof JetStreamRefusal && error.errCode === JETSTREAM_ERRORS.noMessageFound) return 0;
+      if (isRefusal(error, JETSTREAM_ERRORS.noMessageFound)) return 0;
       throw error;
     }
   }

@@ -6,7 +6,7 @@
 import type { AppendOptions, AppendOutcome, Journal, JournalFollower, JournalMessage, Subscription } from '@muster/ports';
 import { stores, subjects } from '@muster/protocol';
 import { headers as makeHeaders } from '@nats-io/transport-node';
-import { askJetStream, JETSTREAM_ERRORS, JetStreamRefusal, readAnswer, toUnavailable, tryJson } from './jetstream-api.ts';
+import { askJetStream, isRefusal, JETSTREAM_ERRORS, readAnswer, toUnavailable, tryJson } from './jetstream-api.ts';
 import { JournalFeed } from './journal-feed.ts';
 import type { NatsLink } from './nats-link.ts';
 
@@ -119,7 +119,7 @@ export class NatsJournal implements Journal {
       const data = Buffer.from(message.data ?? '', 'base64');
       return { shard, seq: message.seq, timeMs: Date.parse(message.time), data };
     } catch (error) {
-      if (error instanceof JetStreamRefusal && error.errCode === JETSTREAM_ERRORS.noMessageFound) return undefined;
+      if (isRefusal(error, JETSTREAM_ERRORS.noMessageFound)) return undefined;
       throw toUnavailable(error);
     }
   }
