@@ -71,6 +71,24 @@ test('a new owner of the pool, and a new janitor, know that it is paused', async
   for (let n = 0; n < 5; n += 1) expect(await cluster.reserveNow('demo', { org: `org-${n}` })).toMatchObject(PAUSED);
 });
 
+test('it stays paused while the journals are read again', async () => {
+  const { cluster, admin, pause } = await pausedCluster();
+  // So many records that the pause does not come with the first that are read.
+  while (cluster.server.lastSeq < 600) await cluster.reserveNow('other', { org: 'busy' });
+  await pause();
+  const before = cluster.server.lastSeq;
+  await admin('pause', 'other');
+  cluster.network.transit = ({ from, to }) => (from === 'journal' || to === 'journal' ? [100] : [0]);
+  cluster.server.loseTail(before);
+  const answers: { readonly ok: boolean }[] = [];
+  for (let n = 0; n < 1_000; n += 10) {
+    cluster.clock.setTimer(n, () => void cluster.reserve('demo', { org: `org-${n}` }).then((answer) => answers.push(answer)));
+  }
+  await cluster.clock.runUntil(() => answers.length === 100, 60_000);
+  expect(cluster.any.metrics.value('muster_shadow_reloads_total')).toBe(1);
+  expect(answers.filter(({ ok }) => ok)).toEqual([]);
+});
+
 test('a pool that was removed and comes again is not paused', async () => {
   const { cluster, pause } = await pausedCluster();
   await pause();

@@ -101,6 +101,9 @@ class PoolShard implements ShardSession {
   #blockedUntilMs = Number.NEGATIVE_INFINITY;
   #config: ClusterConfig;
   #configVersion: number;
+  #isPaused = false;
+  /** Of the janitor's journal, where that was read. */
+  #pauseSeq = 0;
   #spec: PoolSpec;
 
   constructor(shard: OwnedShard, turn: Turn, options: PoolShardOptions) {
@@ -110,6 +113,8 @@ class PoolShard implements ShardSession {
     this.#configVersion = 0;
     this.#spec = options.spec;
     this.#pace = new SpawnPace();
+    // Before anything is given.
+    this.#readPause(shard.shadow(JANITOR_SHARD));
     const current = (): PoolSpec => this.#spec;
     this.#slots = new SlotTable(shard, current, (later, change) => this.#changed(later, change));
     this.#desk = new ReserveDesk(
@@ -180,9 +185,11 @@ class PoolShard implements ShardSession {
     return this.#config.pools[this.#options.pool] === undefined;
   }
 
-  /** Read where it is journaled: a new owner knows it before it gives anything. */
-  get #isPaused(): boolean {
-    return this.#shard.shadow(JANITOR_SHARD)?.get(pauseKind, this.#options.pool) !== undefined;
+  /** While all journals are read again it stays what it was. */
+  #readPause(janitor: Shadow | undefined): void {
+    if (janitor === undefined || janitor.seq < this.#pauseSeq) return;
+    this.#pauseSeq = janitor.seq;
+    this.#isPaused = janitor.get(pauseKind, this.#options.pool) !== undefined;
   }
 
   #retireSoon(): void {
@@ -349,6 +356,7 @@ class PoolShard implements ShardSession {
       const part = intent?.parts[this.#shard.shard];
       if (intent !== undefined && part !== undefined) this.#apply(turn, intent, part);
     }
+    this.#readPause(shadow);
     if (this.#isPaused) this.#desk.sendAway(turn);
     this.#reporter.janitor(turn, shadow.epoch);
   }
