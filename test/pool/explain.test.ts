@@ -30,6 +30,22 @@ test('a pool: what it wants, has, may have, and the decision that made it so', a
   expect(await explain(cluster, 'demo', 'acme')).toContain('that is its cap of 1: more is refused (org-cap)');
 });
 
+test('what drains is no longer its org’s, and no reservation', async () => {
+  const cluster = await MemoryCluster.start({ config: 'pools: { demo: { driver: simulated, floor: 1, recycle: single-use } }' });
+  await cluster.untilWarm('demo', 1);
+  const granted = await cluster.reserveNow('demo', { org: 'acme' });
+  if (!granted.ok) throw new Error(JSON.stringify(granted));
+  const { id, slot, epoch } = granted.reservation;
+  const reservations = () => cluster.any.pools.view.reservations({ page: 0 }).reservations;
+  await cluster.clock.runUntil(() => reservations().some(({ state }) => state === 'active'));
+  expect(reservations()).toMatchObject([{ id, slot, org: 'acme', epoch }]);
+  expect(await explain(cluster, 'demo', 'acme')).toContain('acme has 1 reserved, 0 parked and 0 waiting: it has no cap');
+  await cluster.askNow(subjects.release(), { id, epoch });
+  await cluster.clock.runUntil(() => cluster.slots().some((one) => one.slot === slot && one.state === 'draining'));
+  expect(reservations()).toEqual([]);
+  expect(await explain(cluster, 'demo', 'acme')).toContain('acme has 0 reserved, 0 parked and 0 waiting: it has no cap');
+});
+
 test('a pool that does not scale says what stands against it', async () => {
   const cluster = await MemoryCluster.start({ config: 'pools: { demo: { driver: simulated, floor: 1 } }' });
   await cluster.untilWarm('demo', 1);

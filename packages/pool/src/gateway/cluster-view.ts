@@ -29,6 +29,12 @@ import { explainOrg, explainPool, explainSlot } from './explanation.ts';
 /** The last decisions of a pool that are told with it. */
 const EXPLAINED_INTENTS = 3;
 
+interface OrgCounts {
+  reserved: number;
+  parked: number;
+  waiting: number;
+}
+
 export interface ClusterViewOptions {
   readonly runtime: Runtime;
   readonly cluster: string;
@@ -130,26 +136,8 @@ export class ClusterView {
 
   orgs(page: number): OrgListAnswer {
     const specs = this.config?.config.orgs ?? {};
-    const byOrg = new Map<string, Map<string, { reserved: number; parked: number; waiting: number }>>();
-    for (const org of Object.keys(specs)) byOrg.set(org, new Map());
-    const entry = (org: string, pool: string) => {
-      const pools = byOrg.get(org) ?? new Map<string, { reserved: number; parked: number; waiting: number }>();
-      byOrg.set(org, pools);
-      const counts = pools.get(pool) ?? { reserved: 0, parked: 0, waiting: 0 };
-      pools.set(pool, counts);
-      return counts;
-    };
-    for (const shadow of this.#shadows(undefined)) {
-      for (const { value } of shadow.list(slotKind)) {
-        const state = slotStateName(value.state);
-        if (value.context.org === null || !countsForOrg(state)) continue;
-        const counts = entry(value.context.org, value.context.pool);
-        if (state === 'reserved.parked') counts.parked += 1;
-        else counts.reserved += 1;
-      }
-      const cut = this.#cut(shadow.shard);
-      for (const [org, waiting] of Object.entries(cut?.waitingOf ?? {})) entry(org, cut?.pool ?? '').waiting += waiting;
-    }
+    const byOrg = this.#countsByOrg(undefined);
+    for (const org of Object.keys(specs)) if (!byOrg.has(org)) byOrg.set(org, new Map());
     const rows = [...byOrg].sort(([a], [b]) => (a < b ? -1 : 1));
     const { rows: shown, hasMore } = pageOf(rows, page);
     const orgs = shown.map(([org, pools]) => ({
@@ -214,16 +202,30 @@ export class ClusterView {
   }
 
   #explainOrg(org: string, pool: string): string {
-    const counts = { reserved: 0, parked: 0, waiting: 0 };
-    for (const shadow of this.#shadows(pool)) {
+    const counts = this.#countsByOrg(pool).get(org)?.get(pool) ?? { reserved: 0, parked: 0, waiting: 0 };
+    return explainOrg(org, ownOf(this.config?.config.orgs, org)?.max ?? 0, counts);
+  }
+
+  /** What each org has, by pool: of all pools, or of one. */
+  #countsByOrg(only: string | undefined): Map<string, Map<string, OrgCounts>> {
+    const byOrg = new Map<string, Map<string, OrgCounts>>();
+    const entry = (org: string, pool: string): OrgCounts => {
+      const pools = byOrg.get(org) ?? new Map<string, OrgCounts>();
+      byOrg.set(org, pools);
+      const counts = pools.get(pool) ?? { reserved: 0, parked: 0, waiting: 0 };
+      pools.set(pool, counts);
+      return counts;
+    };
+    for (const shadow of this.#shadows(only)) {
       for (const { value } of shadow.list(slotKind)) {
         const state = slotStateName(value.state);
-        if (value.context.org !== org || !countsForOrg(state)) continue;
-        counts[state === 'reserved.parked' ? 'parked' : 'reserved'] += 1;
+        if (value.context.org === null || !countsForOrg(state)) continue;
+        entry(value.context.org, value.context.pool)[state === 'reserved.parked' ? 'parked' : 'reserved'] += 1;
       }
-      counts.waiting += this.#cut(shadow.shard)?.waitingOf[org] ?? 0;
+      const cut = this.#cut(shadow.shard);
+      for (const [org, waiting] of Object.entries(cut?.waitingOf ?? {})) entry(org, cut?.pool ?? '').waiting += waiting;
     }
-    return explainOrg(org, ownOf(this.config?.config.orgs, org)?.max ?? 0, counts);
+    return byOrg;
   }
 
   #pool(record: ConfigRecord, pool: string): PoolSummary {
