@@ -1,7 +1,7 @@
 // Actors of an owned shard: what their XState machines make of an event, as pure steps from record to record.
 //
 //   A1. An actor is what its record says: nothing of it lives beside the record but the machine's own form of it.
-//   A2. An actor that throws is made anew from its record and given the event again, once; then the error is the answer.
+//   A2. An actor that throws is given the event again, once, from its record; then the error is the answer.
 //   A3. Nothing that an actor does reaches the outside here: what it emits is handed back as data.
 import { type AnyActorScope, type AnyMachineSnapshot, type AnyStateMachine, createActor, type StateValue } from 'xstate';
 import type { ActorKind, ActorRecord, Effect } from '../contract.ts';
@@ -53,9 +53,9 @@ export class Actors {
   }
 
   send({ machine }: Machine, record: ActorRecord, event: { readonly type: string }): ActorStep {
-    return this.#twice((isAgain) => {
-      const known = isAgain ? undefined : SteppedRecord.snapshotOf(record);
-      const before: AnyMachineSnapshot = known ?? machine.resolveState({ value: record.state, context: record.context });
+    return this.#twice(() => {
+      const before: AnyMachineSnapshot =
+        SteppedRecord.snapshotOf(record) ?? machine.resolveState({ value: record.state, context: record.context });
       if (before.status !== 'active') return UNMOVED;
       const snapshot = whole(machine.transition(before, event, this.#scope(machine)));
       const emitted = this.#emitted;
@@ -67,12 +67,12 @@ export class Actors {
     });
   }
 
-  #twice(step: (isAgain: boolean) => ActorStep): ActorStep {
+  #twice(step: () => ActorStep): ActorStep {
     let error: unknown;
     for (let tries = 0; tries < TRIES; tries++) {
       this.#emitted = [];
       try {
-        return step(tries > 0);
+        return step();
       } catch (thrown) {
         error = thrown;
       }
