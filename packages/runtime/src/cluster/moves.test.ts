@@ -73,6 +73,31 @@ it('hands a shard over once, also when it is stopped while a handover of its is 
   for (const shard of ['one', 'two']) expect(types(cluster, shard).filter((type) => type === 'handover')).toHaveLength(1);
 });
 
+it('loses a shard that it gave away once, and has again, as it would any other', async () => {
+  const cluster = new TestCluster();
+  const definitions = ['one', 'two'].map((shard) => bank({ shard }));
+  const a = await cluster.start('a', definitions);
+  await cluster.clock.runUntil(() => a.runtime.isOwned('one') && a.runtime.isOwned('two'));
+  const b = await cluster.start('b', definitions);
+  const shard = () => ['one', 'two'].find((name) => b.runtime.isOwned(name)) ?? '';
+  await cluster.clock.runUntil(() => shard() !== '', 60_000);
+  const moved = shard();
+  await cluster.clock.resolve(b.runtime.stop(5_000));
+  await cluster.clock.runUntil(() => a.runtime.isOwned(moved));
+  // It reads its own handover of the time before once more.
+  const { lastSeq } = cluster.server;
+  await cluster.clock.resolve(a.runtime.ask(moved === 'one' ? 'two' : 'one', { to: 'account/ada', event: deposit }, { timeoutMs: 5_000 }));
+  cluster.server.loseTail(lastSeq);
+  await cluster.clock.run(1_000);
+  expect(a.metrics.value('muster_shadow_reloads_total')).toBe(1);
+  const c = await cluster.start('c', definitions);
+  a.pauseFor(10_000);
+  await cluster.clock.runUntil(() => c.runtime.isOwned(moved), 20_000);
+  await cluster.clock.run(10_000);
+  const lost = a.logger.lines.filter(({ message, fields }) => message === 'shard lost' && fields['shard'] === moved);
+  expect(lost.map(({ fields }) => fields['why'])).toEqual(['another replica has taken the shard']);
+});
+
 it('makes durable what was decided when it stops alone', async () => {
   const cluster = new TestCluster();
   const a = await cluster.startBank('a');
